@@ -1,0 +1,91 @@
+"""What a device offers to layers and ops.
+
+A backend has an array module (``xp``), a package of ops (``ops``), one dtype and memory. Layers reach arrays through
+``xp`` and kernels through ``ops`` and so never ask where they run.
+
+The op contract
+---------------
+An op is made once with its settings, ``Op(backend, ...)``, and then has
+
+* ``plan(shapes...)``, which may allocate, tune and build, and returns at once when the shapes are unchanged, so that a
+  net can call `Layer.reshape` before every forward pass, as Caffe does;
+* ``forward(..., out)`` and ``backward*(..., out)``, which never allocate arrays: they write into ``out`` and use the
+  memory that ``plan`` reserved.
+
+Rules that every op keeps:
+
+* **Diffs of parameters accumulate** into ``out`` (iter_size and shared parameters add up);
+  **diffs of bottoms overwrite** ``out`` (the Split layer adds what several readers give).
+* Arrays are C-contiguous, of the backend's dtype, and logically NCHW whatever an op does inside.
+* What a pass must remember for its backward (argmax, mask) lives in the op, not in the layer.
+* Whether ``out`` may be the very array that is read is said in the method's docstring.
+* Random ops draw from a `caffepy.random.Stream` key and a `Counter`, never from global state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+__all__ = ["Array", "Backend", "Counter"]
+
+# numpy.ndarray or cupy.ndarray: the two share no base class that a type checker knows.
+Array: TypeAlias = Any
+
+
+class Counter:
+    """The pass that a net is in: the number that its random ops and data layers count by.
+
+    A solver sets it to ``iter * iter_size + sub``; a net run by hand adds one after each forward pass. Ops keep the
+    object, not the number, so that a device may mirror it.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+
+
+class Backend(ABC):
+    """One device: its arrays, its ops, its memory."""
+
+    #: The array module, ``numpy`` or ``cupy``.
+    xp: Any
+    #: The package of ops, ``caffepy.cpu`` or ``caffepy.gpu``.
+    ops: ModuleType
+    #: "cpu" or "gpu:1".
+    device: str
+    #: Of all blobs: float32 to train, float64 to check gradients.
+    dtype: np.dtype[Any]
+    #: How many threads the ops of this backend use.
+    threads: int
+
+    @abstractmethod
+    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """An uninitialised array of ``dtype`` (the backend's own unless given)."""
+
+    @abstractmethod
+    def zeros(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """An array of zeros of ``dtype`` (the backend's own unless given)."""
+
+    @abstractmethod
+    def scratch(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """Memory that is anybody's again at the next call: one arena, as large as the largest request so far.
+
+        An op asks in ``plan``, where the arena may grow, and again for the same shape in each pass, where it does not.
+        """
+
+    @abstractmethod
+    def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
+        """``host`` on this device as ``dtype`` (the backend's own unless given)."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> np.ndarray[Any, Any]:
+        """``array`` as a NumPy array; waits for the device."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until everything asked of the device is done."""

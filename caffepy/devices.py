@@ -1,0 +1,38 @@
+"""Where backends come from: the only module that imports ``caffepy.cpu`` and ``caffepy.gpu``, each when asked for."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from caffepy.backend import Backend
+from caffepy.errors import BackendError
+
+__all__ = ["get_backend"]
+
+
+@functools.cache
+def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None = None) -> Backend:
+    """The backend of ``device``; the same object for the same arguments.
+
+    Args:
+        device: "cpu".
+        dtype: "float32", or "float64" to check gradients.
+        threads: how many threads the ops use; all cores unless given.
+
+    Raises:
+        BackendError: the device is not there, or the arguments are not understood.
+    """
+    if dtype not in ("float32", "float64"):
+        raise BackendError(f"dtype must be 'float32' or 'float64'; got {dtype!r}.")
+    if threads is not None and threads < 1:
+        raise BackendError(f"threads must be at least 1; got {threads}.")
+    if device == "cpu":
+        from caffepy.cpu.backend import CpuBackend
+
+        return CpuBackend(dtype, threads)
+    if re.fullmatch(r"gpu(:\d+)?", device):
+        raise BackendError(
+            f"device {device!r}: this release of caffepy computes on the CPU only. Leave --gpu out, or use device 'cpu'."
+        )
+    raise BackendError(f"Unknown device {device!r}: expected 'cpu' or 'gpu:N' with N the number of the GPU.")

@@ -217,10 +217,11 @@ def _gray(bgr: NDArray[np.uint8], *, png: bool) -> NDArray[np.uint8]:
         return bgr
     blue, green, red = (plane.astype(np.uint32) for plane in bgr[:3])
     if png:
-        gray = (red * 9797 + green * 19234 + blue * 3737) >> 15
+        wide = (red * 9797 + green * 19234 + blue * 3737) >> 15
     else:
-        gray = (red * 4899 + green * 9617 + blue * 1868 + 8192) >> 14
-    return gray.astype(np.uint8)[None]
+        wide = (red * 4899 + green * 9617 + blue * 1868 + 8192) >> 14
+    gray: NDArray[np.uint8] = wide.astype(np.uint8)[None]
+    return gray
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -67,6 +67,6 @@ def _shared(image: Any, size: int) -> NDArray[np.uint8] | None:
         return None
     memory = (ctypes.c_uint8 * size).from_address(leaf.buffers[1])
     memory.owner = capsule  # type: ignore[attr-defined]
-    view = np.frombuffer(memory, np.uint8)
+    view: NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8)
     view.flags.writeable = False
     return view

@@ -38,6 +38,8 @@ class LayerContext:
         counter: the pass that the net is in.
         data: how data layers read.
         allow_python_layers: whether a prototxt may name a Python module to import.
+        fill_params: whether learnable blobs get their initial values; a net that takes all of them from elsewhere
+            saves the time and, until they are written, the memory.
     """
 
     backend: Backend
@@ -46,6 +48,7 @@ class LayerContext:
     counter: Counter = field(default_factory=Counter)
     data: DataOptions = field(default_factory=DataOptions)
     allow_python_layers: bool = False
+    fill_params: bool = True
 
 
 class Layer(ABC):
@@ -78,7 +81,7 @@ class Layer(ABC):
         self.where = where
         self.name = param.name
         self.type = param.type
-        self.phase = context.phase
+        self.phase: int = param.phase if param.HasField("phase") else context.phase
         self.backend = context.backend
         self.xp: Any = context.backend.xp
         self.ops: ModuleType = context.backend.ops
@@ -119,6 +122,9 @@ class Layer(ABC):
         """Append a learnable blob: from the prototxt's own ``blobs`` where it has them, else filled by ``filler``."""
         index = len(self.blobs)
         blob = Blob(self.backend, tuple(shape))
+        self.blobs.append(blob)
+        if not self.context.fill_params:
+            return blob
         if index < len(self.param.blobs):
             given = self.param.blobs[index]
             values = np.array(given.double_data or given.data, np.float64)
@@ -132,7 +138,6 @@ class Layer(ABC):
             except LayerError as error:
                 raise self.error(str(error)) from None
         blob.data[...] = self.backend.asarray(values.reshape(blob.shape))
-        self.blobs.append(blob)
         return blob
 
     def axis(self, blob: Blob, index: int, what: str = "axis") -> int:

@@ -1,1 +1,56 @@
+"""Solvers: the training loop (solver), update rules (sgd), rates (lr_policy), snapshots."""
 
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Iterable
+
+from caffepy.backend import Backend
+from caffepy.data.options import DataOptions
+from caffepy.proto import caffe_pb2
+from caffepy.proto.read import read_solver
+from caffepy.proto.text import Lines
+from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
+from caffepy.solver.solver import Solver, register_solver, solver_class
+
+__all__ = [
+    "Display",
+    "End",
+    "Iteration",
+    "Observer",
+    "Output",
+    "Snapshot",
+    "Solver",
+    "TestResult",
+    "get_solver",
+    "register_solver",
+]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+
+def get_solver(
+    source: str | os.PathLike[str] | caffe_pb2.SolverParameter | tuple[caffe_pb2.SolverParameter, Lines],
+    backend: Backend | None = None,
+    *,
+    data: DataOptions | None = None,
+    allow_python_layers: bool = False,
+    observers: Iterable[Observer] = (),
+) -> Solver:
+    """The solver that a solver.prototxt (its path or its message) describes, of the class that its ``type`` names.
+
+    Raises:
+        CaffepyError: the file cannot be read, or the solver or its nets cannot be built.
+    """
+    if isinstance(source, tuple):
+        param, lines = source
+    elif isinstance(source, caffe_pb2.SolverParameter):
+        param, lines = source, Lines.unknown()
+    else:
+        param, lines = read_solver(source)
+    return solver_class(param.type)(
+        param, lines, backend, data=data, allow_python_layers=allow_python_layers, observers=observers
+    )

@@ -1,0 +1,264 @@
+"""From a NetParameter to layers wired by blobs: phase rules, splits, in-place tops, shared parameters, loss weights.
+
+What is accepted and how it is named follows Caffe's src/caffe/net.cpp (Net::Init, AppendTop, AppendBottom, AppendParam).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from caffepy.blob import Blob
+from caffepy.errors import NetError, did_you_mean
+from caffepy.layer import Layer, LayerContext, get_layer_class
+from caffepy.net.splits import PlacedLayer, insert_splits
+from caffepy.net.state import included
+from caffepy.proto import caffe_pb2
+from caffepy.proto.text import Lines
+
+__all__ = ["Entry", "LearnableParam", "Wiring", "wire"]
+
+
+@dataclass
+class Entry:
+    """One layer in its net."""
+
+    layer: Layer
+    lines: Lines
+    bottom: list[Blob] = field(default_factory=list)
+    top: list[Blob] = field(default_factory=list)
+    bottom_names: list[str] = field(default_factory=list)
+    top_names: list[str] = field(default_factory=list)
+    #: For each bottom, whether backward computes its diff.
+    propagate_down: list[bool] = field(default_factory=list)
+    need_backward: bool = False
+    #: For each top, what it adds to the loss.
+    loss_weights: list[float] = field(default_factory=list)
+    #: For each learnable blob, its index among the net's learnable params.
+    param_ids: list[int] = field(default_factory=list)
+
+
+@dataclass
+class LearnableParam:
+    """A learnable blob, once however many layers share it."""
+
+    blob: Blob
+    name: str
+    owner: str
+    index: int
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    has_lr_mult: bool = False
+    has_decay_mult: bool = False
+    #: Blobs of other layers that are this one by another name.
+    sharers: list[Blob] = field(default_factory=list)
+
+
+@dataclass
+class Wiring:
+    """What `wire` makes."""
+
+    entries: list[Entry] = field(default_factory=list)
+    blobs: dict[str, Blob] = field(default_factory=dict)
+    params: list[LearnableParam] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+
+def wire(
+    param: caffe_pb2.NetParameter, lines: Lines, state: caffe_pb2.NetState, context: LayerContext
+) -> Wiring:
+    """Make and connect the layers of ``param`` that are included in ``state``.
+
+    Raises:
+        NetError: names, tops and bottoms, or parameter sharing that do not fit; LayerError: a layer's own checks.
+    """
+    placed: list[PlacedLayer] = []
+    for i, layer_param in enumerate(param.layer):
+        where = lines.at("layer", i)
+        if included(layer_param, state, where.where()):
+            placed.append((layer_param, where))
+    return _Wirer(context).run(insert_splits(placed))
+
+
+class _Wirer:
+    def __init__(self, context: LayerContext) -> None:
+        self.context = context
+        self.result = Wiring()
+        #: Tops that no layer has read yet.
+        self.available: set[str] = set()
+        #: By blob, whether what made it needs a backward pass.
+        self.blob_needs: dict[str, bool] = {}
+        self.made_by: dict[str, str] = {}
+        self.by_param_name: dict[str, int] = {}
+
+    def run(self, placed: list[PlacedLayer]) -> Wiring:
+        for layer_param, lines in placed:
+            self._add(layer_param, lines)
+        self.result.outputs = sorted(self.available)
+        return self.result
+
+    def _add(self, param: caffe_pb2.LayerParameter, lines: Lines) -> None:
+        if not param.HasField("phase"):
+            param.phase = caffe_pb2.Phase.Name(self.context.phase)  # type: ignore[assignment]
+        # A layer may change its own settings in setup (BatchNorm does); gradients go by what the file says.
+        own = caffe_pb2.LayerParameter()
+        own.CopyFrom(param)
+        layer = get_layer_class(param.type, lines.at("type").where())(own, self.context, lines.where())
+        if param.propagate_down and len(param.propagate_down) != len(param.bottom):
+            raise layer.error(
+                "propagate_down param must be specified either 0 or bottom_size times; "
+                f"got {len(param.propagate_down)} for {len(param.bottom)} bottoms."
+            )
+        entry = Entry(layer, lines)
+        for i, name in enumerate(param.bottom):
+            self._append_bottom(entry, param, i, name)
+        for i, name in enumerate(param.top):
+            self._append_top(entry, param, i, name)
+        if layer.auto_top_blobs:
+            for _ in range(len(param.top), layer.tops[0]):
+                entry.top.append(Blob(self.context.backend))
+                entry.top_names.append("")
+        _check_counts(layer, entry)
+        layer.setup(entry.bottom, entry.top)
+        layer.reshape(entry.bottom, entry.top)
+        self._set_loss_weights(entry)
+        self._append_params(entry, list(param.param))
+        self.result.entries.append(entry)
+
+    def _append_bottom(self, entry: Entry, param: caffe_pb2.LayerParameter, i: int, name: str) -> None:
+        if name not in self.available:
+            known = sorted(self.available)
+            where = entry.lines.at("bottom", i).where()
+            if name in self.result.blobs:
+                hint = " Another layer changed it in place or read it already."
+            else:
+                hint = did_you_mean(name, [top for top in known if not top.endswith("_split")])
+            raise NetError(
+                f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{param.name}', bottom index {i}). "
+                f"No layer before it has a top of that name in this phase.{hint} Tops at hand: {', '.join(known) or 'none'}."
+            )
+        self.available.remove(name)
+        entry.bottom.append(self.result.blobs[name])
+        entry.bottom_names.append(name)
+        needed = param.propagate_down[i] if param.propagate_down else self.blob_needs[name]
+        entry.propagate_down.append(needed)
+        entry.need_backward |= needed
+
+    def _append_top(self, entry: Entry, param: caffe_pb2.LayerParameter, i: int, name: str) -> None:
+        where = entry.lines.at("top", i).where()
+        if i < len(param.bottom) and param.bottom[i] == name:
+            if not entry.layer.in_place:
+                raise entry.layer.error(
+                    f"cannot work in place: bottom and top are both '{name}'. Give the top a name of its own."
+                )
+            blob = entry.bottom[i]
+        elif name in self.result.blobs:
+            raise NetError(
+                f"{where + ': ' if where else ''}Top blob '{name}' produced by multiple sources: "
+                f"layer '{self.made_by[name]}' and layer '{param.name}'. Rename one of the tops, "
+                "or give one of the layers an include rule for another phase."
+            )
+        else:
+            blob = Blob(self.context.backend)
+            self.result.blobs[name] = blob
+        self.made_by[name] = param.name
+        self.available.add(name)
+        self.blob_needs.setdefault(name, False)
+        entry.top.append(blob)
+        entry.top_names.append(name)
+
+    def _set_loss_weights(self, entry: Entry) -> None:
+        layer = entry.layer
+        weights = list(layer.param.loss_weight)
+        if not weights and layer.loss:
+            weights = [1.0] + [0.0] * (len(entry.top) - 1)
+        if weights and len(weights) != len(entry.top):
+            raise layer.error(
+                "loss_weight must be unspecified or specified once per top blob: "
+                f"got {len(weights)} for {len(entry.top)} tops."
+            )
+        entry.loss_weights = weights or [0.0] * len(entry.top)
+
+    def _append_params(self, entry: Entry, specs: list[caffe_pb2.ParamSpec]) -> None:
+        layer = entry.layer
+        if len(specs) > len(layer.blobs):
+            raise layer.error(
+                f"Too many params specified for layer {layer.name}: {len(specs)} 'param' entries, "
+                f"and the layer learns {len(layer.blobs)} blobs."
+            )
+        default = caffe_pb2.ParamSpec()
+        for i in range(len(layer.blobs)):
+            spec = specs[i] if i < len(specs) else default
+            layer.param_propagate_down.append(spec.lr_mult != 0)
+            entry.need_backward |= spec.lr_mult != 0
+            own = layer.param.param[i] if i < len(layer.param.param) else default
+            entry.param_ids.append(self._append_param(layer, i, own))
+        if entry.need_backward:
+            for name in entry.top_names:
+                self.blob_needs[name] = True
+
+    def _append_param(self, layer: Layer, i: int, spec: caffe_pb2.ParamSpec) -> int:
+        """Register blob ``i`` of ``layer``, or share the one that has its name already; gives its number."""
+        params = self.result.params
+        if not spec.name or spec.name not in self.by_param_name:
+            if spec.name:
+                self.by_param_name[spec.name] = len(params)
+            params.append(
+                LearnableParam(
+                    layer.blobs[i], spec.name, layer.name, i, spec.lr_mult, spec.decay_mult,
+                    spec.HasField("lr_mult"), spec.HasField("decay_mult"),
+                )
+            )  # fmt: skip
+            return len(params) - 1
+        number = self.by_param_name[spec.name]
+        owner = params[number]
+        mine, theirs = layer.blobs[i], owner.blob
+        if spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE:
+            if mine.count != theirs.count:
+                raise layer.error(
+                    f"Cannot share param '{spec.name}' owned by layer '{owner.owner}' with layer '{layer.name}'; "
+                    f"count mismatch. Owner layer param shape is {theirs.shape_string}; "
+                    f"sharing layer shape is {mine.shape_string}."
+                )
+        elif mine.shape != theirs.shape:
+            raise layer.error(
+                f"Cannot share param '{spec.name}' owned by layer '{owner.owner}' with layer '{layer.name}'; "
+                f"shape mismatch. Owner layer param shape is {theirs.shape_string}; "
+                f"sharing layer expects shape {mine.shape_string}. "
+                "share_mode: PERMISSIVE shares blobs of equal count."
+            )
+        for what in ("lr_mult", "decay_mult"):
+            if spec.HasField(what):  # type: ignore[arg-type]
+                value = getattr(spec, what)
+                if getattr(owner, f"has_{what}") and getattr(owner, what) != value:
+                    raise layer.error(
+                        f"Shared param '{spec.name}' has mismatched {what}: {value} here, "
+                        f"{getattr(owner, what)} in layer '{owner.owner}'."
+                    )
+                setattr(owner, what, value)
+                setattr(owner, f"has_{what}", True)
+        mine.share_data(theirs)
+        mine.share_diff(theirs)
+        owner.sharers.append(mine)
+        return number
+
+
+def _check_counts(layer: Layer, entry: Entry) -> None:
+    for what, produces, (least, most), count in (
+        ("bottom", "takes", layer.bottoms, len(entry.bottom)),
+        ("top", "produces", layer.tops, len(entry.top)),
+    ):
+        kind = "input" if what == "bottom" else "output"
+        if least == most and count != least:
+            rule = f"{least}"
+        elif count < least:
+            rule = f"at least {least}"
+        elif most is not None and count > most:
+            rule = f"at most {most}"
+        else:
+            continue
+        raise layer.error(f"{layer.type} Layer {produces} {rule} {what} blob(s) as {kind}; got {count}.")
+    if layer.equal_bottoms_tops and len(entry.bottom) != len(entry.top):
+        raise layer.error(
+            f"{layer.type} Layer produces one top blob as output for each bottom blob input; "
+            f"got {len(entry.bottom)} bottoms and {len(entry.top)} tops."
+        )

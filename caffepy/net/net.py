@@ -1,0 +1,248 @@
+"""Net: layers wired by blobs, run forward and backward."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TypeAlias
+
+from caffepy.backend import Array, Backend, Counter
+from caffepy.blob import Blob
+from caffepy.data.options import DataOptions
+from caffepy.devices import get_backend
+from caffepy.errors import NetError, did_you_mean
+from caffepy.layer import Layer, LayerContext
+from caffepy.net import debug
+from caffepy.net.build import Entry, LearnableParam, wire
+from caffepy.net.gradients import find_gradients
+from caffepy.net.state import net_state
+from caffepy.net.weights import Report, load_weights, save_weights, share_weights
+from caffepy.proto import caffe_pb2
+from caffepy.proto.ignored import ignored_fields
+from caffepy.proto.read import read_net
+from caffepy.proto.text import Lines
+from caffepy.proto.upgrade import upgrade_net
+
+__all__ = ["Net", "NetSource"]
+
+_log = logging.getLogger("caffepy")
+
+#: A prototxt's path, a message, or a message with the lines that it was read from.
+NetSource: TypeAlias = "str | os.PathLike[str] | caffe_pb2.NetParameter | tuple[caffe_pb2.NetParameter, Lines]"
+
+
+class Net:
+    """A net in one phase on one backend.
+
+    Args:
+        source: the net's prototxt (a path), its NetParameter, or both the message and its lines.
+        phase: ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``.
+        backend: where it runs; the CPU unless given.
+        level, stages: of the net's state, beside the phase; layers are included by them.
+        weights: a .caffemodel or .h5 file to copy from.
+        seed: of fillers, dropout, crops and every other draw.
+        data: how data layers read.
+        allow_python_layers: let ``type: "Python"`` layers import the modules that the prototxt names. That is running
+            their code: say so only for files that you trust.
+        fill_params: False leaves learnable blobs at zero, for a net that takes all of them from another.
+
+    Raises:
+        CaffepyError: a file that cannot be read, or a net that cannot be built; the message names file and line.
+    """
+
+    def __init__(
+        self,
+        source: NetSource,
+        phase: int = caffe_pb2.TEST,
+        backend: Backend | None = None,
+        *,
+        level: int = 0,
+        stages: Iterable[str] = (),
+        weights: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+        data: DataOptions | None = None,
+        allow_python_layers: bool = False,
+        fill_params: bool = True,
+    ) -> None:
+        param, lines = _read(source)
+        self.param = param
+        self.name = param.name
+        self.phase = phase
+        self.state = net_state(phase, level, stages)
+        self.backend = backend or get_backend("cpu")
+        #: The pass that the net is in; see `Counter`.
+        self.counter = Counter()
+        context = LayerContext(
+            self.backend, phase, seed, self.counter, data or DataOptions(), allow_python_layers, fill_params
+        )
+        for line in ignored_fields(param, lines):
+            _log.info("Ignored: %s", line)
+        wiring = wire(param, lines, self.state, context)
+        self.entries: list[Entry] = wiring.entries
+        #: Blobs by name, in the order in which layers make them.
+        self.blobs: dict[str, Blob] = wiring.blobs
+        self.learnable_params: list[LearnableParam] = wiring.params
+        #: Names of the tops that no layer reads.
+        self.outputs: list[str] = wiring.outputs
+        #: Names of the tops of Input layers.
+        self.inputs: list[str] = [
+            name for entry in self.entries if entry.layer.type == "Input" for name in entry.top_names
+        ]
+        find_gradients(self.entries, param.force_backward)
+        self._index = {entry.layer.name: i for i, entry in enumerate(self.entries)}
+        self._loss_shapes: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.debug_info = param.debug_info
+        self._seed_losses()
+        if weights is not None:
+            self.copy_from(weights)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in the order in which they run."""
+        return [entry.layer for entry in self.entries]
+
+    @property
+    def layer_dict(self) -> dict[str, Layer]:
+        """The layers by name."""
+        return {entry.layer.name: entry.layer for entry in self.entries}
+
+    @property
+    def params(self) -> dict[str, list[Blob]]:
+        """The learnable blobs by layer."""
+        return {entry.layer.name: entry.layer.blobs for entry in self.entries if entry.layer.blobs}
+
+    def forward(self, start: str | None = None, end: str | None = None) -> dict[str, Array]:
+        """Run the layers from ``start`` to ``end``, both included; all of them unless given.
+
+        Returns:
+            the data of the net's outputs, or of the tops of layer ``end``. The arrays are the blobs' own.
+
+        Raises:
+            NetError: no layer of that name.
+        """
+        first = self._layer_index(start, 0)
+        last = self._layer_index(end, len(self.entries) - 1)
+        for entry in self.entries[first : last + 1]:
+            entry.layer.reshape(entry.bottom, entry.top)
+            entry.layer.forward(entry.bottom, entry.top)
+            if self.debug_info:
+                debug.log_forward(entry, self._param_names(entry))
+        self._seed_losses()
+        self.counter.value += 1
+        names = self.outputs if end is None else [name for name in self.entries[last].top_names if name]
+        return {name: self.blobs[name].data for name in names}
+
+    def backward(self, start: str | None = None, end: str | None = None) -> None:
+        """Run the layers backward from ``start`` down to ``end``, both included; all of them unless given.
+
+        Gradients of learnable blobs add to what their diffs hold: `clear_param_diffs` first.
+
+        Raises:
+            NetError: no layer of that name.
+        """
+        first = self._layer_index(start, len(self.entries) - 1)
+        last = self._layer_index(end, 0)
+        for entry in reversed(self.entries[last : first + 1]):
+            if entry.need_backward:
+                entry.layer.backward(entry.top, entry.propagate_down, entry.bottom)
+                if self.debug_info:
+                    debug.log_backward(entry, self._param_names(entry))
+        if self.debug_info and start is None and end is None:
+            debug.log_totals(self)
+
+    def loss(self) -> float:
+        """The weighted sum of all losses of the last forward pass; waits for the device."""
+        total = 0.0
+        for entry in self.entries:
+            for weight, blob in zip(entry.loss_weights, entry.top, strict=True):
+                if weight:
+                    total += weight * float(blob.data.sum())
+        return total
+
+    def clear_param_diffs(self) -> None:
+        """Zero the diffs of all learnable blobs."""
+        for param in self.learnable_params:
+            param.blob.diff.fill(0)
+
+    def reshape(self) -> None:
+        """Shape all blobs again after the shape of an input has changed; `forward` does so by itself."""
+        for entry in self.entries:
+            entry.layer.reshape(entry.bottom, entry.top)
+
+    def flatten_params(self) -> tuple[Array, Array]:
+        """Move all learnable blobs into two flat arrays, data and diff, so that an update is one call; gives both."""
+        total = sum(param.blob.count for param in self.learnable_params)
+        data, diff = self.backend.zeros((total,)), self.backend.zeros((total,))
+        begin = 0
+        for param in self.learnable_params:
+            end = begin + param.blob.count
+            param.blob.bind(data[begin:end], diff[begin:end])
+            for sharer in param.sharers:
+                sharer.share_data(param.blob)
+                sharer.share_diff(param.blob)
+            begin = end
+        return data, diff
+
+    def copy_from(self, path: str | os.PathLike[str]) -> Report:
+        """Copy weights from a .caffemodel or .h5 file, layer by layer of equal name.
+
+        Raises:
+            WeightsError: the file cannot be read, or a layer's blobs do not fit.
+        """
+        return load_weights(self, path)
+
+    def save(self, path: str | os.PathLike[str], *, diff: bool = False) -> None:
+        """Write the weights; a path that ends in .h5 in HDF5, others as a .caffemodel. ``diff`` writes diffs too."""
+        save_weights(self, path, diff=diff)
+
+    def share_with(self, other: Net) -> None:
+        """Use the weights of ``other``'s layers of equal name: the same memory, so what one learns both have.
+
+        Raises:
+            WeightsError: blobs of a layer differ in number or shape.
+        """
+        share_weights(self, other)
+
+    def close(self) -> None:
+        """Let go of databases and threads."""
+        for entry in self.entries:
+            entry.layer.close()
+
+    def __enter__(self) -> Net:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _layer_index(self, name: str | None, default: int) -> int:
+        if name is None:
+            return default
+        if name not in self._index:
+            hint = did_you_mean(name, list(self._index))
+            raise NetError(f"The net has no layer '{name}'.{hint} Its layers: {', '.join(self._index)}.")
+        return self._index[name]
+
+    def _param_names(self, entry: Entry) -> list[str]:
+        return [self.learnable_params[i].name or str(j) for j, i in enumerate(entry.param_ids)]
+
+    def _seed_losses(self) -> None:
+        """Backward starts from each loss's weight, in its diff; written again only where the shape has changed."""
+        for i, entry in enumerate(self.entries):
+            for j, (weight, blob) in enumerate(zip(entry.loss_weights, entry.top, strict=True)):
+                if weight and self._loss_shapes.get((i, j)) != blob.shape:
+                    blob.diff.fill(weight)
+                    self._loss_shapes[i, j] = blob.shape
+
+
+def _read(source: NetSource) -> tuple[caffe_pb2.NetParameter, Lines]:
+    if isinstance(source, tuple):
+        return source
+    if isinstance(source, caffe_pb2.NetParameter):
+        param = caffe_pb2.NetParameter()
+        param.CopyFrom(source)
+        return upgrade_net(param, Lines.unknown())
+    return read_net(source)

@@ -1,0 +1,234 @@
+"""A net's weights from and to files: .caffemodel (binaryproto) and .h5, and shared between nets.
+
+Layers are matched by name; what is copied and what is refused follows Caffe's Net::CopyTrainedLayersFrom,
+CopyTrainedLayersFromHDF5, ToProto, ToHDF5 and ShareTrainedLayersWith (src/caffe/net.cpp).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from caffepy.blob import Blob
+from caffepy.errors import WeightsError
+from caffepy.layer import Layer
+from caffepy.proto import caffe_pb2
+from caffepy.proto.arrays import blob_array, blob_shape, encode_blob, write_message_with_blobs
+from caffepy.proto.files import atomic_path, atomic_write
+from caffepy.proto.read import read_binary
+from caffepy.proto.text import Lines
+from caffepy.proto.upgrade import upgrade_net
+
+if TYPE_CHECKING:
+    from caffepy.net.net import Net
+
+__all__ = ["Report", "is_hdf5", "load_weights", "save_weights", "share_weights"]
+
+_log = logging.getLogger("caffepy")
+
+_NET_LAYER = caffe_pb2.NetParameter.DESCRIPTOR.fields_by_name["layer"].number
+_LAYER_BLOBS = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name["blobs"].number
+
+
+@dataclass
+class Report:
+    """What became of the layers when a file of weights was copied into a net.
+
+    Attributes:
+        loaded: layers whose blobs were copied.
+        ignored: layers of the file that the net does not have.
+        missing: layers of the net that learn and that the file does not have; they keep their initial values.
+    """
+
+    source: str
+    loaded: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        text = f"{self.source}: {len(self.loaded)} layers loaded"
+        for what, names in (("not in this net", self.ignored), ("not in the file, kept as they were", self.missing)):
+            if names:
+                text += f"; {len(names)} {what}: {', '.join(names)}"
+        return text
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is an HDF5 file by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return False
+
+
+def load_weights(net: Net, path: str | os.PathLike[str]) -> Report:
+    """Copy the weights in ``path`` into ``net``; see `Net.copy_from`."""
+    report = _load_hdf5(net, path) if is_hdf5(path) else _load_binary(net, path)
+    known = {*report.loaded, *report.ignored}
+    report.missing = [layer.name for layer in net.layers if layer.blobs and layer.name not in known]
+    for name in report.ignored:
+        _log.info("Ignoring source layer %s", name)
+    if not report.loaded and report.missing:
+        _log.warning(
+            "%s: no layer of the file has the name of a layer that learns in net '%s', so nothing was copied. "
+            "The file has: %s. The net has: %s. Is this the right file?",
+            report.source, net.name, ", ".join(report.ignored) or "none", ", ".join(report.missing),
+        )  # fmt: skip
+    return report
+
+
+def _load_binary(net: Net, path: str | os.PathLike[str]) -> Report:
+    source = os.fspath(path)
+    param = caffe_pb2.NetParameter()
+    read_binary(source, param)
+    param, _ = upgrade_net(param, Lines.unknown(source))
+    report = Report(source)
+    targets = net.layer_dict
+    for stored in param.layer:
+        layer = targets.get(stored.name)
+        if layer is None:
+            # Data, ReLU and the like are of no interest to the reader of a report.
+            if stored.blobs:
+                report.ignored.append(stored.name)
+            continue
+        if not layer.blobs and not stored.blobs:
+            continue
+        _check_number(layer, len(stored.blobs), source)
+        for i, (blob, proto) in enumerate(zip(layer.blobs, stored.blobs, strict=True)):
+            shape = blob_shape(proto)
+            legacy = proto.HasField("num") or proto.HasField("channels")
+            if not _shapes_equal(blob.shape, shape, legacy):
+                raise _mismatch(layer, i, shape, blob, source)
+            values = blob_array(proto)
+            if len(values) != math.prod(shape):
+                raise WeightsError(
+                    f"{source}: layer '{layer.name}', blob {i}: {len(values)} values for shape {_text(shape)} "
+                    "(Check failed: count_ == proto.data_size()). The file is damaged."
+                )
+            blob.data[...] = net.backend.asarray(values.reshape(blob.shape))
+            diff = blob_array(proto, "diff")
+            if len(diff) == blob.count:
+                blob.diff[...] = net.backend.asarray(diff.reshape(blob.shape))
+        report.loaded.append(stored.name)
+    return report
+
+
+def _load_hdf5(net: Net, path: str | os.PathLike[str]) -> Report:
+    import h5py
+
+    source = os.fspath(path)
+    report = Report(source)
+    targets = net.layer_dict
+    with h5py.File(source, "r") as file:
+        if "data" not in file:
+            raise WeightsError(f"{source}: no group 'data': this HDF5 file does not hold weights written by Caffe.")
+        data = file["data"]
+        # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: look names up, don't list them.
+        roots = {name.split("/")[0] for name in targets}
+        report.ignored = [name for name in data if name not in roots]
+        for entry in net.entries:
+            layer = entry.layer
+            group = data.get(layer.name)
+            if not layer.blobs or group is None:
+                continue
+            for i, blob in enumerate(layer.blobs):
+                if str(i) not in group:
+                    if net.learnable_params[entry.param_ids[i]].blob is not blob:
+                        continue  # shared: stored with its owner
+                    _check_number(layer, len(group), source)
+                values = group[str(i)][()]
+                if values.shape != blob.shape:
+                    raise _mismatch(layer, i, values.shape, blob, source)
+                blob.data[...] = net.backend.asarray(values)
+            report.loaded.append(layer.name)
+    return report
+
+
+def save_weights(net: Net, path: str | os.PathLike[str], *, diff: bool = False) -> None:
+    """Write ``net``'s weights to ``path``, whole or not at all; see `Net.save`."""
+    if os.fspath(path).endswith(".h5"):
+        _save_hdf5(net, path, diff)
+    else:
+        with atomic_write(path) as file:
+            _save_binary(net, file, diff)
+
+
+def _save_binary(net: Net, file: BinaryIO, diff: bool) -> None:
+    file.write(caffe_pb2.NetParameter(name=net.name).SerializeToString())
+    for layer in net.layers:
+        param = caffe_pb2.LayerParameter()
+        param.CopyFrom(layer.param)
+        param.ClearField("blobs")
+        host = net.backend.to_host
+        blobs = (
+            encode_blob(host(blob.data), host(blob.diff) if diff else None) for blob in layer.blobs
+        )
+        write_message_with_blobs(file, param, _LAYER_BLOBS, blobs, _NET_LAYER)
+
+
+def _save_hdf5(net: Net, path: str | os.PathLike[str], diff: bool) -> None:
+    import h5py
+
+    owners = {id(param.blob) for param in net.learnable_params}
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        groups = [("data", file.create_group("data"))]
+        if diff:
+            groups.append(("diff", file.create_group("diff")))
+        for what, group in groups:
+            for layer in net.layers:
+                own = group.create_group(layer.name)
+                for i, blob in enumerate(layer.blobs):
+                    if id(blob) in owners:
+                        own.create_dataset(str(i), data=net.backend.to_host(getattr(blob, what)))
+
+
+def share_weights(net: Net, other: Net) -> None:
+    """Let ``net``'s layers use the blobs of ``other``'s of equal name; see `Net.share_with`."""
+    targets = net.layer_dict
+    for source in other.layers:
+        layer = targets.get(source.name)
+        if layer is None:
+            continue
+        if len(layer.blobs) != len(source.blobs):
+            raise WeightsError(
+                f"Incompatible number of blobs for layer {layer.name}: {len(source.blobs)} in net '{other.name}', "
+                f"{len(layer.blobs)} in net '{net.name}'."
+            )
+        for i, (blob, shared) in enumerate(zip(layer.blobs, source.blobs, strict=True)):
+            if blob.shape != shared.shape:
+                raise WeightsError(
+                    f"Cannot share param {i} weights from layer '{layer.name}'; shape mismatch. Source param shape is "
+                    f"{shared.shape_string}; target param shape is {blob.shape_string}."
+                )
+            blob.share_data(shared)
+
+
+def _shapes_equal(shape: tuple[int, ...], stored: tuple[int, ...], legacy: bool) -> bool:
+    """Whether a stored blob fits; one with the four old dimensions also where ours lacks leading ones."""
+    if legacy:
+        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == stored
+    return shape == stored
+
+
+def _check_number(layer: Layer, stored: int, source: str) -> None:
+    if len(layer.blobs) != stored:
+        raise WeightsError(
+            f"{source}: Incompatible number of blobs for layer {layer.name}: {stored} in the file, "
+            f"{len(layer.blobs)} in the net. Rename the layer to learn it from scratch."
+        )
+
+
+def _mismatch(layer: Layer, i: int, shape: tuple[int, ...], blob: Blob, source: str) -> WeightsError:
+    return WeightsError(
+        f"{source}: Cannot copy param {i} weights from layer '{layer.name}'; shape mismatch.  Source param shape is "
+        f"{_text(shape)}; target param shape is {blob.shape_string}. To learn this layer's parameters from scratch "
+        "rather than copying from a saved net, rename the layer."
+    )
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " ".join(map(str, (*shape, f"({math.prod(shape)})")))

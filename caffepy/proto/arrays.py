@@ -1,0 +1,103 @@
+"""Blobs as NumPy arrays and back, without a Python object for each number.
+
+A repeated float field is a sequence of Python floats to its readers, and AlexNet has 61 million of them. Its wire form
+is a tag, a length and the very bytes of the array, so that is what is read and written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffepy.proto import caffe_pb2
+
+__all__ = ["blob_array", "blob_shape", "encode_blob", "write_message_with_blobs"]
+
+_BYTES = 2  # wire type: length and payload
+_FIELDS = {"data": (5, 8), "diff": (6, 9)}
+
+
+def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
+    """The shape that ``blob`` states: ``shape``, or the four legacy dimensions."""
+    if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):  # type: ignore[arg-type]
+        return (blob.num, blob.channels, blob.height, blob.width)
+    return tuple(blob.shape.dim)
+
+
+def blob_array(blob: caffe_pb2.BlobProto, what: str = "data") -> NDArray[Any]:
+    """The values of ``data`` or ``diff`` as a flat array: float64 where the file has doubles, else float32."""
+    single, double = _FIELDS[what]
+    numbers = {single: np.dtype("<f4"), double: np.dtype("<f8")}
+    found: dict[int, NDArray[Any]] = {}
+    buffer = memoryview(blob.SerializeToString())
+    position = 0
+    while position < len(buffer):
+        tag, position = _varint(buffer, position)
+        if tag & 7 == _BYTES:
+            length, position = _varint(buffer, position)
+            if tag >> 3 in numbers:
+                found[tag >> 3] = np.frombuffer(buffer[position : position + length], numbers[tag >> 3])
+            position += length
+        else:  # the legacy dimensions: the one other kind of field that a BlobProto has
+            _, position = _varint(buffer, position)
+    return found.get(double, found.get(single, np.empty(0, np.float32)))
+
+
+def encode_blob(data: NDArray[Any], diff: NDArray[Any] | None = None) -> list[bytes | memoryview]:
+    """A BlobProto's bytes, in pieces: shape, data and, where given, diff, as Caffe writes them."""
+    shape = caffe_pb2.BlobShape(dim=data.shape).SerializeToString()
+    pieces: list[bytes | memoryview] = [_header(7, len(shape)), shape]
+    for values, what in ((data, "data"), (diff, "diff")):
+        if values is not None:
+            double = values.dtype == np.float64
+            flat = np.ascontiguousarray(values, "<f8" if double else "<f4").reshape(-1)
+            pieces += [_header(_FIELDS[what][double], flat.nbytes), flat.view(np.uint8).data]
+    return pieces
+
+
+def write_message_with_blobs(
+    file: BinaryIO,
+    message: Any,
+    field: int,
+    blobs: Iterable[Sequence[bytes | memoryview]],
+    outer_field: int | None = None,
+) -> None:
+    """Write ``message`` followed by ``blobs`` as its repeated field ``field``.
+
+    ``outer_field`` makes the whole a field of the message that ``file`` holds: a layer in a net.
+    """
+    pieces: list[bytes | memoryview] = [message.SerializeToString()]
+    for blob in blobs:
+        pieces.append(_header(field, sum(len(piece) for piece in blob)))
+        pieces.extend(blob)
+    if outer_field is not None:
+        file.write(_header(outer_field, sum(len(piece) for piece in pieces)))
+    for piece in pieces:
+        file.write(piece)
+
+
+def _header(field: int, length: int) -> bytes:
+    return _encode_varint(field << 3 | _BYTES) + _encode_varint(length)
+
+
+def _encode_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _varint(buffer: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = buffer[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7

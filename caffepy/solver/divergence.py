@@ -1,0 +1,57 @@
+"""Where a loss that is no longer a number comes from."""
+
+from __future__ import annotations
+
+import math
+
+from caffepy.backend import Array
+from caffepy.errors import SolverError
+from caffepy.net.net import Net
+
+__all__ = ["check_loss"]
+
+# -log(FLT_MIN): what a softmax loss is when the right class has probability zero.
+_SATURATED = 87.3365
+
+
+def check_loss(net: Net, loss: float, iteration: int) -> None:
+    """Refuse to go on from a loss that is NaN or infinite.
+
+    Raises:
+        SolverError: names the first blob, in the order of the pass, that is not finite.
+    """
+    if math.isfinite(loss):
+        return
+    raise SolverError(
+        f"Iteration {iteration}: loss = {loss}. {_first_bad(net)} Nothing was updated or written in this iteration; the "
+        "snapshot before it is unharmed. What helps: a smaller base_lr, clip_gradients: 35, a look at the data (caffepy "
+        f"check-data), or debug_info: true with display: 1 to see the sizes of all blobs grow. (A loss of {_SATURATED} "
+        "before means a softmax that was already certain of the wrong class.)"
+    )
+
+
+def _first_bad(net: Net) -> str:
+    for entry in net.entries:
+        layer = entry.layer
+        for i, blob in enumerate(layer.blobs):
+            if bad := _bad(net, blob.data):
+                return (
+                    f"The first bad blob is learnable blob {i} of layer '{layer.name}' ({layer.type}): {bad}; "
+                    "an earlier update has spoiled it."
+                )
+        for name, blob in zip(entry.top_names, entry.top, strict=True):
+            if bad := _bad(net, blob.data):
+                read = ", ".join(
+                    f"'{bottom}' up to {float(abs(source.data).max()):g} in size"
+                    for bottom, source in zip(entry.bottom_names, entry.bottom, strict=True)
+                    if source.count
+                )
+                return f"The first bad blob is '{name}', made by layer '{layer.name}' ({layer.type}): {bad}" + (
+                    f"; it reads {read}." if read else "; it is data as it comes in."
+                )
+    return "All blobs are finite; their sum is not."
+
+
+def _bad(net: Net, values: Array) -> str:
+    count = values.size - int(net.backend.xp.isfinite(values).sum())
+    return f"{count} of {values.size} values are NaN or infinite" if count else ""

@@ -1,0 +1,164 @@
+"""Solver states from and to files: what Caffe writes at ``snapshot``, in its two formats.
+
+``PREFIX_iter_N.caffemodel`` and ``PREFIX_iter_N.solverstate`` (binaryproto), or the same names with ``.h5``. The weights
+are on disk before the state that names them, and each file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffepy.errors import SolverError, WeightsError
+from caffepy.net.weights import is_hdf5
+from caffepy.proto import caffe_pb2
+from caffepy.proto.arrays import blob_array, encode_blob, write_message_with_blobs
+from caffepy.proto.files import atomic_path, atomic_write
+from caffepy.proto.read import read_binary
+
+if TYPE_CHECKING:
+    from caffepy.solver.solver import Solver
+
+__all__ = ["check_destination", "latest_state", "restore", "snapshot"]
+
+_HISTORY = caffe_pb2.SolverState.DESCRIPTOR.fields_by_name["history"].number
+
+
+def snapshot(solver: Solver) -> tuple[str, str]:
+    """Write weights, then state; gives both paths."""
+    hdf5 = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+    stem = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
+    model = f"{stem}.caffemodel" + (".h5" if hdf5 else "")
+    state = f"{stem}.solverstate" + (".h5" if hdf5 else "")
+    solver.net.save(model, diff=solver.param.snapshot_diff)
+    if hdf5:
+        _write_hdf5(solver, state, model)
+    else:
+        message = caffe_pb2.SolverState(iter=solver.iter, learned_net=model, current_step=solver.current_step)
+        with atomic_write(state) as file:
+            write_message_with_blobs(file, message, _HISTORY, (encode_blob(blob) for blob in solver.history_blobs()))
+    return model, state
+
+
+def _write_hdf5(solver: Solver, path: str, model: str) -> None:
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("iter", data=np.array([solver.iter], np.int32))
+        file.create_dataset("learned_net", data=np.bytes_(model.encode()))
+        file.create_dataset("current_step", data=np.array([solver.current_step], np.int32))
+        history = file.create_group("history")
+        for i, blob in enumerate(solver.history_blobs()):
+            history.create_dataset(str(i), data=blob)
+
+
+def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
+    """Put ``solver`` where the state in ``path`` was taken: weights, history, iteration.
+
+    Raises:
+        WeightsError: the file or the weights that it names cannot be read, or do not fit.
+    """
+    source = os.fspath(path)
+    if source.endswith((".caffemodel", ".caffemodel.h5")):
+        partner = source.replace(".caffemodel", ".solverstate")
+        hint = f" {partner} lies beside it." if os.path.exists(partner) else ""
+        raise WeightsError(
+            f"{source} holds weights, not a solver state. Resume from its .solverstate file, or fine-tune from it with "
+            f"--weights.{hint}"
+        )
+    if is_hdf5(source):
+        iteration, learned_net, history = _read_hdf5(source)
+    else:
+        state = caffe_pb2.SolverState()
+        read_binary(source, state)
+        iteration, learned_net = state.iter, state.learned_net
+        history = [blob_array(blob) for blob in state.history]
+    ours = list(solver.history_blobs())
+    if len(history) != len(ours):
+        raise WeightsError(
+            f"{source}: Incorrect length of history blobs: {len(history)} in the file, this solver "
+            f"({solver.type}) of this net has {len(ours)}. Resume with the solver type and the net that wrote it."
+        )
+    for i, (mine, stored) in enumerate(zip(ours, history, strict=True)):
+        if mine.size != stored.size:
+            raise WeightsError(
+                f"{source}: history blob {i} has {stored.size} values, this net's has {mine.size}. "
+                "Resume with the net that wrote it."
+            )
+    if learned_net:
+        solver.net.copy_from(_find_model(learned_net, source))
+    solver.set_history(history)
+    solver.iter = iteration
+
+
+def _read_hdf5(source: str) -> tuple[int, str, list[NDArray[Any]]]:
+    import h5py
+
+    try:
+        with h5py.File(source, "r") as file:
+            group = file["history"]
+            history = [group[str(i)][()].reshape(-1) for i in range(len(group))]
+            learned_net = file["learned_net"][()] if "learned_net" in file else b""
+            text = learned_net.decode() if isinstance(learned_net, bytes) else str(learned_net)
+            return int(file["iter"][()].reshape(-1)[0]), text, history
+    except (KeyError, OSError, ValueError) as error:
+        raise WeightsError(f"{source}: not a solver state as Caffe writes it in HDF5: {error}") from error
+
+
+def _find_model(learned_net: str, state: str) -> str:
+    """The weights' path as the state has it (from the folder of that run), or beside the state itself."""
+    beside = Path(state).parent / Path(learned_net).name
+    for candidate in (Path(learned_net), beside):
+        if candidate.exists():
+            return str(candidate)
+    raise WeightsError(
+        f"{state} names the weights '{learned_net}', and there is no such file in {os.getcwd()} nor beside the state "
+        f"({beside}). Keep the .caffemodel with its .solverstate."
+    )
+
+
+def latest_state(prefix: str) -> str | None:
+    """The state of ``prefix`` with the most iterations whose weights are there, or None."""
+    folder = Path(prefix).parent
+    pattern = re.compile(re.escape(Path(prefix).name) + r"_iter_(\d+)\.solverstate(\.h5)?")
+    found = []
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        match = pattern.fullmatch(entry.name)
+        if match and entry.with_name(entry.name.replace(".solverstate", ".caffemodel")).exists():
+            found.append((int(match[1]), str(entry)))
+    return max(found)[1] if found else None
+
+
+def check_destination(solver: Solver) -> None:
+    """Find out now, not at the first snapshot, whether snapshots can be written: folder, permission, room.
+
+    Raises:
+        SolverError: they cannot.
+    """
+    prefix = solver.param.snapshot_prefix
+    folder = Path(prefix).parent
+    problem = (
+        f"Cannot write to snapshot prefix '{prefix}'. Make sure that the directory exists and is writeable: "
+        f"{folder.absolute()}"
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(f"{prefix}_write_test") as temporary:
+            Path(temporary).write_bytes(b"")
+        os.unlink(f"{prefix}_write_test")
+    except OSError as error:
+        raise SolverError(f"{problem}: {error.strerror or error}.") from error
+    size = sum(param.blob.count for param in solver.net.learnable_params) * 4
+    needed = size * (1 + len(solver.history) + bool(solver.param.snapshot_diff))
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SolverError(
+            f"{problem} has {free / 2**20:,.0f} MiB free, and one snapshot takes {needed / 2**20:,.0f} MiB. "
+            "Free some room or choose another snapshot_prefix."
+        )

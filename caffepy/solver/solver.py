@@ -1,0 +1,392 @@
+"""Solver: trains a net as a SolverParameter says; steps, tests, snapshots, restores (Caffe's src/caffe/solver.cpp)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffepy.backend import Array, Backend
+from caffepy.data.options import DataOptions
+from caffepy.devices import get_backend
+from caffepy.errors import SolverError
+from caffepy.net import Net
+from caffepy.net.debug import log_update
+from caffepy.proto import caffe_pb2
+from caffepy.proto.text import Lines
+from caffepy.solver import snapshot as files
+from caffepy.solver.divergence import check_loss
+from caffepy.solver.lr_policy import check_policy, current_step, learning_rate
+from caffepy.solver.nets import NetSpec, test_specs, train_spec
+from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
+
+__all__ = ["Solver", "register_solver", "solver_class"]
+
+_log = logging.getLogger("caffepy")
+
+SolverClass = TypeVar("SolverClass", bound="type[Solver]")
+_registry: dict[str, type[Solver]] = {}
+
+
+class Solver(ABC):
+    """Trains ``net`` and tests it on ``test_nets``; a subclass is an update rule.
+
+    Args:
+        param: the settings, already upgraded (`caffepy.proto.read.read_solver`).
+        lines: where they were read from.
+        backend: where nets run; the CPU unless given.
+        data: how data layers read.
+        allow_python_layers: see `Net`.
+        observers: who is told of iterations, displays, tests and snapshots.
+
+    Raises:
+        CaffepyError: settings or nets that do not fit.
+    """
+
+    #: Arrays of the size of all learnable params that the rule keeps between updates.
+    history_count: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        param: caffe_pb2.SolverParameter,
+        lines: Lines | None = None,
+        backend: Backend | None = None,
+        *,
+        data: DataOptions | None = None,
+        allow_python_layers: bool = False,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self.param = param
+        self.type = param.type
+        self.backend = backend or get_backend("cpu")
+        self.observers = list(observers)
+        lines = lines or Lines.unknown()
+        _check(param, lines)
+        #: Of every random draw; chosen now where the file leaves it to chance, so that a log can name it.
+        self.seed = param.random_seed if param.random_seed >= 0 else int.from_bytes(os.urandom(4), "little") >> 1
+        options = data or DataOptions()
+
+        def build(spec: NetSpec, fill: bool) -> Net:
+            net = Net(
+                (spec.param, spec.lines), spec.state.phase, self.backend, level=spec.state.level, stages=spec.state.stage,
+                seed=self.seed, data=options, allow_python_layers=allow_python_layers, fill_params=fill,
+            )  # fmt: skip
+            net.debug_info = False
+            return net
+
+        self.net = build(train_spec(param, lines), True)
+        self.test_nets = [build(spec, False) for spec in test_specs(param, lines)]
+        self._data, self._diff = self.net.flatten_params()
+        self.history: list[Array] = [self.backend.zeros(self._data.shape) for _ in range(self.history_count)]
+        for paths in param.weights:
+            for path in paths.split(","):
+                _log.info("Finetuning from %s", path.strip())
+                _log.info("%s", self.net.copy_from(path.strip()))
+        #: How many updates have been made.
+        self.iter = 0
+        self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
+        self._stop = self._snapshot_asked = False
+        self.setup(self._bounds())
+
+    # The update rule
+
+    @abstractmethod
+    def setup(self, bounds: list[tuple[int, int, float, float]]) -> None:
+        """Make the op; ``bounds`` is (begin, end, lr_mult, decay_mult) of each learnable blob in the flat arrays."""
+
+    @abstractmethod
+    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+        """One step on all learnable blobs at once; ``scale`` is what each diff counts (iter_size, clip_gradients)."""
+
+    @abstractmethod
+    def sum_of_squares(self, dw: Array) -> float:
+        """Of all gradients, for clip_gradients."""
+
+    # Running
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update."""
+        return learning_rate(self.param, self.iter)
+
+    @property
+    def current_step(self) -> int:
+        """How often the rate has been lowered, as Caffe counts."""
+        return current_step(self.param, self.iter)
+
+    def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
+        """Train to ``max_iter``, then snapshot, show and test as Caffe does at the end.
+
+        Raises:
+            SolverError: snapshots cannot be written, or the loss is no longer a number; DataError: records.
+        """
+        param = self.param
+        if resume_file is not None:
+            self.restore(resume_file)
+        if param.snapshot or param.snapshot_after_train:
+            files.check_destination(self)
+        self._stop = False
+        self._tell(lambda observer: observer.on_begin(self))
+        self.step(param.max_iter - self.iter)
+        if param.snapshot_after_train and not (param.snapshot and self.iter % param.snapshot == 0):
+            self.snapshot()
+        loss = None
+        if not self._stop:
+            if param.display and self.iter % param.display == 0:
+                self._set_pass(0)
+                self.net.forward()
+                loss = self._smooth(self.net.loss())
+            if param.test_interval and self.iter % param.test_interval == 0:
+                self.test_all()
+        self._tell(lambda observer: observer.on_end(End(self.iter, self._stop, loss)))
+
+    def step(self, iterations: int) -> None:
+        """Make ``iterations`` updates, with the tests, displays and snapshots that fall between them."""
+        param = self.param
+        stop_iter = self.iter + iterations
+        self._losses.clear()
+        self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self._wait_seconds()
+        while self.iter < stop_iter and not self._stop:
+            if param.test_interval and self.iter % param.test_interval == 0 and (self.iter or param.test_initialization):
+                self.test_all()
+                if self._stop:
+                    break
+            display = bool(param.display) and self.iter % param.display == 0
+            self.net.debug_info = display and param.debug_info
+            loss = self._forward_backward()
+            check_loss(self.net, loss, self.iter)
+            smoothed = self._smooth(loss)
+            if display:
+                self._display(smoothed)
+            self._apply_update()
+            done = Iteration(self.iter, loss)
+            self.iter += 1
+            self._tell(lambda observer, event=done: observer.on_iteration(event))  # type: ignore[misc]
+            if (param.snapshot and self.iter % param.snapshot == 0) or self._snapshot_asked:
+                self._snapshot_asked = False
+                self.snapshot()
+
+    def request_stop(self) -> None:
+        """Stop after the iteration, or the test batch, that is running; safe in a signal handler."""
+        self._stop = True
+
+    def request_snapshot(self) -> None:
+        """Snapshot after the iteration that is running; safe in a signal handler."""
+        self._snapshot_asked = True
+
+    def _set_pass(self, sub: int) -> None:
+        self.net.counter.value = self.iter * self.param.iter_size + sub
+
+    def _forward_backward(self) -> float:
+        """iter_size passes; gradients add up in the flat diff. Gives the mean loss."""
+        self.net.clear_param_diffs()
+        loss = 0.0
+        for sub in range(self.param.iter_size):
+            self._set_pass(sub)
+            self.net.forward()
+            loss += self.net.loss()
+            self.net.backward()
+        return loss / self.param.iter_size
+
+    def _smooth(self, loss: float) -> float:
+        self._losses.append(loss)
+        return sum(self._losses) / len(self._losses)
+
+    def _apply_update(self) -> None:
+        scale = 1.0
+        limit = self.param.clip_gradients
+        if limit >= 0:
+            norm = self.sum_of_squares(self._diff) ** 0.5
+            if norm > limit:
+                scale = limit / norm
+                _log.info(
+                    "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g", norm, limit, scale
+                )
+        self.update(self._data, self._diff, self.history, self.rate, scale / self.param.iter_size)
+        if self.net.debug_info:
+            log_update(self.net)
+
+    def _display(self, loss: float) -> None:
+        now, waited = time.perf_counter(), self._wait_seconds()
+        seconds = now - self._shown_at
+        event = Display(
+            self.iter, loss, self.rate, _outputs(self.net, _values(self.net)), seconds, self.iter - self._shown_iter,
+            (waited - self._waited) / seconds if seconds > 0 else 0.0,
+        )  # fmt: skip
+        self._shown_at, self._shown_iter, self._waited = now, self.iter, waited
+        self._tell(lambda observer: observer.on_display(event))
+
+    def _wait_seconds(self) -> float:
+        return sum(getattr(layer, "wait_seconds", 0.0) for layer in self.net.layers)
+
+    # Testing
+
+    def test_all(self) -> None:
+        """Run every test net."""
+        for i in range(len(self.test_nets)):
+            if not self._stop:
+                self.test(i)
+
+    def test(self, index: int = 0) -> TestResult | None:
+        """Run test net ``index`` for its ``test_iter`` batches; None if the run was asked to stop meanwhile."""
+        began = time.perf_counter()
+        net = self.test_nets[index]
+        self._tell(lambda observer: observer.on_test_begin(self.iter, index))
+        net.share_with(self.net)
+        batches = self.param.test_iter[index]
+        # Caffe's test nets read on where the test before stopped; this is that place as a function of the iteration.
+        net.counter.value = self._tests_before() * batches
+        total: NDArray[Any] | None = None
+        loss = 0.0
+        for _ in range(batches):
+            if self._snapshot_asked:
+                self._snapshot_asked = False
+                self.snapshot()
+            if self._stop:
+                _log.info("Test interrupted.")
+                return None
+            net.forward()
+            values = _values(net)
+            total = values if total is None else total + values
+            loss += net.loss() if self.param.test_compute_loss else 0.0
+        mean = total / batches if total is not None else np.zeros(0)
+        seconds = time.perf_counter() - began
+        result = TestResult(
+            self.iter, index, _outputs(net, mean), loss / batches if self.param.test_compute_loss else None, seconds
+        )
+        # Iterations per second are of training alone.
+        self._shown_at = getattr(self, "_shown_at", began) + seconds
+        self._tell(lambda observer: observer.on_test(result))
+        return result
+
+    def _tests_before(self) -> int:
+        interval = self.param.test_interval
+        if not interval:
+            return 0
+        return self.iter // interval - (0 if self.param.test_initialization else 1)
+
+    # Snapshots
+
+    def snapshot(self) -> tuple[str, str]:
+        """Write weights and state; gives their paths."""
+        model, state = files.snapshot(self)
+        self._tell(lambda observer: observer.on_snapshot(Snapshot(self.iter, model, state)))
+        return model, state
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a .solverstate, caffepy's or Caffe's own.
+
+        Raises:
+            WeightsError: it cannot be read or does not fit.
+        """
+        files.restore(self, path)
+
+    def history_blobs(self) -> Iterator[NDArray[Any]]:
+        """The history in Caffe's order: for each array, one blob per learnable param, in its shape."""
+        for array in self.history:
+            begin = 0
+            for param in self.net.learnable_params:
+                end = begin + param.blob.count
+                yield self.backend.to_host(array[begin:end]).reshape(param.blob.shape)
+                begin = end
+
+    def set_history(self, blobs: list[NDArray[Any]]) -> None:
+        """Take the history back from blobs in the order of `history_blobs`."""
+        count = len(self.net.learnable_params)
+        for i, array in enumerate(self.history):
+            own = blobs[i * count : (i + 1) * count]
+            if own:
+                array[...] = self.backend.asarray(np.concatenate([blob.reshape(-1) for blob in own]))
+
+    def close(self) -> None:
+        """Let go of the nets' databases and threads."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+    def _bounds(self) -> list[tuple[int, int, float, float]]:
+        bounds, begin = [], 0
+        for param in self.net.learnable_params:
+            end = begin + param.blob.count
+            bounds.append((begin, end, param.lr_mult, param.decay_mult))
+            begin = end
+        return bounds
+
+    def _tell(self, call: Callable[[Observer], None]) -> None:
+        for observer in self.observers:
+            call(observer)
+
+
+def _values(net: Net) -> NDArray[Any]:
+    """All elements of all outputs, on the host."""
+    blobs = [net.backend.to_host(net.blobs[name].data).reshape(-1) for name in net.outputs]
+    return np.concatenate(blobs).astype(np.float64) if blobs else np.zeros(0)
+
+
+def _outputs(net: Net, values: NDArray[Any]) -> list[Output]:
+    weights = {
+        name: weight
+        for entry in net.entries
+        for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
+    }
+    names = [name for name in net.outputs for _ in range(net.blobs[name].count)]
+    return [Output(name, float(value), weights[name]) for name, value in zip(names, values, strict=True)]
+
+
+def _check(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
+    """Settings that Caffe checks, or that it would trip over later."""
+
+    def refuse(name: str, text: str) -> SolverError:
+        where = lines.at(name).where()
+        return SolverError(f"{where + ': ' if where else ''}{text}")
+
+    try:
+        check_policy(param)
+    except SolverError as error:
+        raise refuse("lr_policy", str(error)) from None
+    if param.average_loss < 1:
+        raise refuse("average_loss", f"average_loss should be non-negative and at least 1; got {param.average_loss}.")
+    if param.iter_size < 1:
+        raise refuse("iter_size", f"iter_size must be at least 1; got {param.iter_size}.")
+    if param.regularization_type not in ("L1", "L2"):
+        raise refuse(
+            "regularization_type",
+            f"Unknown regularization type: {param.regularization_type}. regularization_type is L1 or L2.",
+        )
+    for name in ("display", "snapshot", "test_interval", "max_iter"):
+        if getattr(param, name) < 0:
+            raise refuse(name, f"{name} must not be negative; got {getattr(param, name)}.")
+    if any(count <= 0 for count in param.test_iter):
+        raise refuse("test_iter", f"test_iter must be positive; got {list(param.test_iter)}.")
+
+
+def register_solver(type_name: str) -> Callable[[SolverClass], SolverClass]:
+    """Make a class the solver of prototxt type ``type_name``."""
+
+    def register(cls: SolverClass) -> SolverClass:
+        _registry[type_name] = cls
+        return cls
+
+    return register
+
+
+def solver_class(type_name: str) -> type[Solver]:
+    """The class of solver type ``type_name``.
+
+    Raises:
+        SolverError: no such type.
+    """
+    from caffepy.errors import did_you_mean
+
+    if type_name not in _registry:
+        raise SolverError(
+            f"Unknown solver type: {type_name}.{did_you_mean(type_name, list(_registry))} "
+            f"Known types: {', '.join(sorted(_registry))}."
+        )
+    return _registry[type_name]

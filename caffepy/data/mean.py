@@ -13,8 +13,7 @@ from caffepy.data.datum import decode
 from caffepy.data.source import Source, key_text
 from caffepy.errors import CaffepyError, DataError
 from caffepy.proto import caffe_pb2
-from caffepy.proto.files import atomic_write
-from caffepy.proto.read import read_binary
+from caffepy.proto.read import read_binary, write_binary
 
 __all__ = ["compute_mean", "read_mean", "write_mean"]
 
@@ -53,8 +52,7 @@ def write_mean(path: str | os.PathLike[str], mean: NDArray[np.float32]) -> None:
     channels, height, width = mean.shape
     blob = caffe_pb2.BlobProto(num=1, channels=channels, height=height, width=width)
     blob.data.extend(mean.ravel().tolist())
-    with atomic_write(path) as file:
-        file.write(blob.SerializeToString())
+    write_binary(path, blob)
 
 
 def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
@@ -85,8 +83,9 @@ def _read_npy(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
 
 
 def _read_blob(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+    blob = caffe_pb2.BlobProto()
     try:
-        blob = read_binary(text, caffe_pb2.BlobProto())
+        read_binary(text, blob)
     except CaffepyError as error:
         raise DataError(f"mean file '{text}' is no BlobProto: {error}") from error
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)

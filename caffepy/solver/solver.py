@@ -93,6 +93,7 @@ class Solver(ABC):
         self.iter = 0
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
         self._stop = self._snapshot_asked = False
+        self._shown_at, self._shown_iter, self._waited = time.perf_counter(), 0, 0.0
         self.setup(self._bounds())
 
     # The update rule
@@ -262,7 +263,7 @@ class Solver(ABC):
             self.iter, index, _outputs(net, mean), loss / batches if self.param.test_compute_loss else None, seconds
         )
         # Iterations per second are of training alone.
-        self._shown_at = getattr(self, "_shown_at", began) + seconds
+        self._shown_at += seconds
         self._tell(lambda observer: observer.on_test(result))
         return result
 

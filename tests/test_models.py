@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffepy.net import Net
 from caffepy.proto.read import read_net, read_solver
 
 ROOT = Path(__file__).parents[1]
@@ -17,8 +18,9 @@ NETS = sorted({path.relative_to(MODELS).as_posix() for path in MODELS.glob("*/*.
 FOLDERS = sorted({net.split("/")[0] for net in NETS})
 TRAIN, TEST = 0, 1  # the numbers of the enum Phase
 
-# Numbers of learnable values, BatchNorm's running statistics among them. The published .caffemodel files hold four bytes for each:
-# 243.9 MB of AlexNet's and of CaffeNet's, 53.5 MB of GoogLeNet's (its auxiliary classifiers are in it), 102.5 MB of ResNet-50's.
+# Numbers of learnable values, BatchNorm's running statistics among them. The published .caffemodel files have four
+# bytes for each: 243.9 MB are AlexNet's and CaffeNet's, 53.5 MB GoogLeNet's (with auxiliary classifiers), 102.5 MB
+# ResNet-50's.
 PARAMETERS = {
     "alexnet/deploy.prototxt": 60_965_224,
     "alexnet/train_val.prototxt": 60_965_224,
@@ -134,6 +136,28 @@ def test_deploy_takes_the_weights_that_train_val_makes(path):
     assert blobs["prob"] == (blobs["data"][0], classes)
 
 
+def for_prediction(layer):
+    """A copy without what only training reads: learning rates, fillers, and BatchNorm's wish for stored statistics."""
+    copy = type(layer)()
+    copy.CopyFrom(layer)
+    del copy.param[:]
+    copy.ClearField("batch_norm_param")
+    for param in (copy.convolution_param, copy.inner_product_param):
+        param.ClearField("weight_filler")
+        param.ClearField("bias_filler")
+    return copy
+
+
+@pytest.mark.parametrize("path", [net for net in NETS if "train_val" in net])
+def test_deploy_computes_what_train_val_computes(path):
+    """Same layers, wiring and settings, but for data, losses, accuracies and GoogLeNet's auxiliary classifiers."""
+    trained, deploy = (read_net(MODELS / file)[0] for file in (path, path.split("/")[0] + "/deploy.prototxt"))
+    kept = [layer for layer in trained.layer if layer.type not in ("Data", "SoftmaxWithLoss", "Accuracy")]
+    kept = [layer for layer in kept if not layer.name.startswith(("loss1/", "loss2/"))]
+    assert [for_prediction(layer) for layer in deploy.layer[1:-1]] == [for_prediction(layer) for layer in kept]
+    assert (deploy.layer[0].type, deploy.layer[-1].type) == ("Input", "Softmax")
+
+
 @pytest.mark.parametrize(
     ("path", "blob", "shape"),
     [
@@ -152,9 +176,7 @@ def test_shapes_of_the_papers(path, blob, shape):
 
 @pytest.mark.parametrize("path", NETS)
 def test_net_builds_with_these_parameters(path):
-    """caffepy's own Net agrees with walk(), blob by blob; data layers are replaced by Input, as their databases are not here."""
-    from caffepy.net import Net
-
+    """Net agrees with walk(), blob by blob; Input stands in for data layers, as their databases are not here."""
     message, _ = read_net(MODELS / path)
     blobs, params = walk(path, TEST)
     kept = [layer for layer in layers_of(message, TEST) if layer.type != "Data"]
@@ -168,7 +190,7 @@ def test_net_builds_with_these_parameters(path):
         if layer.type == "Input":
             layer.input_param.shape[0].dim[0] = 1
     message.layer.extend(kept)
-    net = Net(message, TEST)
+    net = Net(message, TEST, fill_params=False)
     assert {name: [blob.shape for blob in net.params[name]] for name in net.params} == params
     for name, shape in blobs.items():
         assert net.blobs[name].shape == (1, *shape[1:])[: len(shape)], name

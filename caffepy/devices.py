@@ -33,6 +33,6 @@ def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None
         return CpuBackend(dtype, threads)
     if re.fullmatch(r"gpu(:\d+)?", device):
         raise BackendError(
-            f"device {device!r}: this release of caffepy computes on the CPU only. Leave --gpu out, or use device 'cpu'."
+            f"device {device!r}: this release of caffepy computes on the CPU only. Leave --gpu out, or use 'cpu'."
         )
     raise BackendError(f"Unknown device {device!r}: expected 'cpu' or 'gpu:N' with N the number of the GPU.")

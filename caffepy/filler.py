@@ -1,6 +1,6 @@
 """Initial values of learnable blobs: constant, uniform, gaussian, positive_unitball, xavier, msra, bilinear.
 
-Values are drawn on the host, from a stream of (seed, layer, blob), and then copied: every device starts from equal bits.
+Values are drawn on the host, from a stream of (seed, layer, blob), and then copied: all devices start from equal bits.
 Source: Caffe's include/caffe/filler.hpp; Glorot and Bengio, AISTATS 2010 (xavier); He et al., arXiv 1502.01852 (msra).
 """
 
@@ -34,7 +34,9 @@ def fill(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: 
         hint = did_you_mean(filler.type, list(FILLERS))
         raise LayerError(f"Unknown filler name: '{filler.type}'.{hint} Known fillers: {', '.join(sorted(FILLERS))}.")
     if filler.sparse != -1 and filler.type != "gaussian":
-        raise LayerError(f"Sparsity not supported by this Filler: 'sparse' is for type gaussian; got type '{filler.type}'.")
+        raise LayerError(
+            f"Sparsity not supported by this Filler: 'sparse' is for type gaussian; got type '{filler.type}'."
+        )
     return make(filler, shape, stream, step)
 
 
@@ -53,7 +55,10 @@ def _fan(filler: caffe_pb2.FillerParameter, shape: Shape) -> float:
 
 
 def _uniform(low: float, high: float, shape: Shape, stream: Stream, step: int) -> Values:
-    return (stream.uniform(_count(shape), step) * np.float32(high - low) + np.float32(low)).reshape(shape)
+    values = stream.uniform(_count(shape), step)
+    values *= np.float32(high - low)
+    values += np.float32(low)
+    return values.reshape(shape)
 
 
 def constant(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
@@ -64,7 +69,9 @@ def constant(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, st
 def uniform(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
     """x ~ U[min, max)."""
     if filler.min > filler.max:
-        raise LayerError(f"uniform filler: min must not exceed max (Check failed: a <= b); got {filler.min} and {filler.max}.")
+        raise LayerError(
+            f"uniform filler: min must not exceed max (Check failed: a <= b); got {filler.min} and {filler.max}."
+        )
     return _uniform(filler.min, filler.max, shape, stream, step)
 
 
@@ -73,7 +80,9 @@ def gaussian(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, st
     if filler.std < 0:
         raise LayerError(f"gaussian filler: std must not be negative; got {filler.std}.")
     if filler.sparse < -1:
-        raise LayerError(f"gaussian filler: sparse must be at least -1 (Check failed: sparse >= -1); got {filler.sparse}.")
+        raise LayerError(
+            f"gaussian filler: sparse must be at least -1 (Check failed: sparse >= -1); got {filler.sparse}."
+        )
     values = stream.normal(_count(shape), step)
     values *= np.float32(filler.std)
     values += np.float32(filler.mean)
@@ -88,7 +97,8 @@ def gaussian(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, st
 def positive_unitball(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
     """x in [0, 1], and the values of each output unit add up to 1."""
     rows = stream.uniform(_count(shape), step).reshape(shape[0] if shape else 1, -1)
-    return (rows / rows.sum(axis=1, keepdims=True)).reshape(shape)
+    rows /= rows.sum(axis=1, keepdims=True)
+    return rows.reshape(shape)
 
 
 def xavier(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
@@ -99,7 +109,9 @@ def xavier(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step
 
 def msra(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
     """x ~ N(0, 2 / n), n = fan in, fan out, or their mean, as ``variance_norm`` says."""
-    return stream.normal(_count(shape), step).reshape(shape) * np.float32(math.sqrt(2 / _fan(filler, shape)))
+    values = stream.normal(_count(shape), step)
+    values *= np.float32(math.sqrt(2 / _fan(filler, shape)))
+    return values.reshape(shape)
 
 
 def bilinear(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
-
 from caffepy.backend import Backend, Counter
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
 from caffepy.errors import LayerError, NetError, did_you_mean
 from caffepy.filler import fill
 from caffepy.proto import caffe_pb2
+from caffepy.proto.arrays import blob_array
 from caffepy.random import Stream
 
 __all__ = ["Layer", "LayerContext", "get_layer_class", "layer_types", "register_layer"]
@@ -126,11 +125,11 @@ class Layer(ABC):
         if not self.context.fill_params:
             return blob
         if index < len(self.param.blobs):
-            given = self.param.blobs[index]
-            values = np.array(given.double_data or given.data, np.float64)
+            values = blob_array(self.param.blobs[index])
             if len(values) != blob.count:
                 raise self.error(
-                    f"blobs[{index}] in the prototxt has {len(values)} values; its shape {blob.shape_string} needs {blob.count}."
+                    f"blobs[{index}] in the prototxt has {len(values)} values; "
+                    f"its shape {blob.shape_string} needs {blob.count}."
                 )
         else:
             try:
@@ -173,7 +172,8 @@ def register_layer(type_name: str) -> Callable[[LayerClass], LayerClass]:
         known = _registry.get(type_name)
         if known is not None and known.__module__ != layer_class.__module__:
             raise NetError(
-                f"Layer type {type_name} already registered by {known.__module__}.{known.__qualname__}. Choose another name."
+                f"Layer type {type_name} already registered by {known.__module__}.{known.__qualname__}. "
+                "Choose another name."
             )
         _registry[type_name] = layer_class
         return layer_class
@@ -202,7 +202,7 @@ def get_layer_class(type_name: str, where: str = "") -> type[Layer]:
         hint = f" It is a layer of {fork}." if fork else did_you_mean(type_name, list(_registry))
         raise NetError(
             f"{where + ': ' if where else ''}Unknown layer type: {type_name or '(none given)'}.{hint} Known types: "
-            f"{', '.join(layer_types())}. A layer of your own is added by @caffepy.register_layer(\"{type_name}\")."
+            f'{", ".join(layer_types())}. A layer of your own is added by @caffepy.register_layer("{type_name}").'
         )
     return _registry[type_name]
 

@@ -1,6 +1,6 @@
 """From a NetParameter to layers wired by blobs: phase rules, splits, in-place tops, shared parameters, loss weights.
 
-What is accepted and how it is named follows Caffe's src/caffe/net.cpp (Net::Init, AppendTop, AppendBottom, AppendParam).
+What is accepted and how it is named follows Caffe's src/caffe/net.cpp: Init, AppendTop, AppendBottom, AppendParam.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class Wiring:
     outputs: list[str] = field(default_factory=list)
 
 
-def wire(
-    param: caffe_pb2.NetParameter, lines: Lines, state: caffe_pb2.NetState, context: LayerContext
-) -> Wiring:
+def wire(param: caffe_pb2.NetParameter, lines: Lines, state: caffe_pb2.NetState, context: LayerContext) -> Wiring:
     """Make and connect the layers of ``param`` that are included in ``state``.
 
     Raises:
@@ -133,8 +131,9 @@ class _Wirer:
             else:
                 hint = did_you_mean(name, [top for top in known if not top.endswith("_split")])
             raise NetError(
-                f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{param.name}', bottom index {i}). "
-                f"No layer before it has a top of that name in this phase.{hint} Tops at hand: {', '.join(known) or 'none'}."
+                f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{param.name}', bottom index {i})."
+                f"{hint} No layer before it has a top of that name in this phase, of those that no other layer reads. "
+                f"Tops at hand: {', '.join(known) or 'none'}."
             )
         self.available.remove(name)
         entry.bottom.append(self.result.blobs[name])
@@ -227,7 +226,7 @@ class _Wirer:
                 "share_mode: PERMISSIVE shares blobs of equal count."
             )
         for what in ("lr_mult", "decay_mult"):
-            if spec.HasField(what):  # type: ignore[arg-type]
+            if spec.HasField(what):
                 value = getattr(spec, what)
                 if getattr(owner, f"has_{what}") and getattr(owner, what) != value:
                     raise layer.error(

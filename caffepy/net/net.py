@@ -20,7 +20,7 @@ from caffepy.net.gradients import find_gradients
 from caffepy.net.state import net_state
 from caffepy.net.weights import Report, load_weights, save_weights, share_weights
 from caffepy.proto import caffe_pb2
-from caffepy.proto.ignored import ignored_fields
+from caffepy.proto.ignored import ignored_note
 from caffepy.proto.read import read_net
 from caffepy.proto.text import Lines
 from caffepy.proto.upgrade import upgrade_net
@@ -77,8 +77,8 @@ class Net:
         context = LayerContext(
             self.backend, phase, seed, self.counter, data or DataOptions(), allow_python_layers, fill_params
         )
-        for line in ignored_fields(param, lines):
-            _log.info("Ignored: %s", line)
+        if note := ignored_note(param, lines):
+            _log.info("%s", note)
         wiring = wire(param, lines, self.state, context)
         self.entries: list[Entry] = wiring.entries
         #: Blobs by name, in the order in which layers make them.
@@ -244,5 +244,5 @@ def _read(source: NetSource) -> tuple[caffe_pb2.NetParameter, Lines]:
     if isinstance(source, caffe_pb2.NetParameter):
         param = caffe_pb2.NetParameter()
         param.CopyFrom(source)
-        return upgrade_net(param, Lines.unknown())
+        return param, upgrade_net(param, Lines.unknown())
     return read_net(source)

@@ -34,9 +34,8 @@ def included(layer: caffe_pb2.LayerParameter, state: caffe_pb2.NetState, where: 
         NetError: the layer has rules of both kinds.
     """
     if layer.include and layer.exclude:
-        raise NetError(
-            f"{where + ': ' if where else ''}layer '{layer.name}': Specify either include rules or exclude rules; not both."
-        )
+        place = f"{where}: " if where else ""
+        raise NetError(f"{place}layer '{layer.name}': Specify either include rules or exclude rules; not both.")
     if layer.include:
         return any(meets_rule(state, rule) for rule in layer.include)
     return not any(meets_rule(state, rule) for rule in layer.exclude)

@@ -85,7 +85,7 @@ def _load_binary(net: Net, path: str | os.PathLike[str]) -> Report:
     source = os.fspath(path)
     param = caffe_pb2.NetParameter()
     read_binary(source, param)
-    param, _ = upgrade_net(param, Lines.unknown(source))
+    upgrade_net(param, Lines.unknown(source))
     report = Report(source)
     targets = net.layer_dict
     for stored in param.layer:
@@ -127,7 +127,7 @@ def _load_hdf5(net: Net, path: str | os.PathLike[str]) -> Report:
         if "data" not in file:
             raise WeightsError(f"{source}: no group 'data': this HDF5 file does not hold weights written by Caffe.")
         data = file["data"]
-        # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: look names up, don't list them.
+        # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: look names up.
         roots = {name.split("/")[0] for name in targets}
         report.ignored = [name for name in data if name not in roots]
         for entry in net.entries:
@@ -164,9 +164,7 @@ def _save_binary(net: Net, file: BinaryIO, diff: bool) -> None:
         param.CopyFrom(layer.param)
         param.ClearField("blobs")
         host = net.backend.to_host
-        blobs = (
-            encode_blob(host(blob.data), host(blob.diff) if diff else None) for blob in layer.blobs
-        )
+        blobs = (encode_blob(host(blob.data), host(blob.diff) if diff else None) for blob in layer.blobs)
         write_message_with_blobs(file, param, _LAYER_BLOBS, blobs, _NET_LAYER)
 
 

@@ -22,7 +22,7 @@ _FIELDS = {"data": (5, 8), "diff": (6, 9)}
 
 def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
     """The shape that ``blob`` states: ``shape``, or the four legacy dimensions."""
-    if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):  # type: ignore[arg-type]
+    if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         return (blob.num, blob.channels, blob.height, blob.width)
     return tuple(blob.shape.dim)
 
@@ -30,7 +30,7 @@ def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
 def blob_array(blob: caffe_pb2.BlobProto, what: str = "data") -> NDArray[Any]:
     """The values of ``data`` or ``diff`` as a flat array: float64 where the file has doubles, else float32."""
     single, double = _FIELDS[what]
-    numbers = {single: np.dtype("<f4"), double: np.dtype("<f8")}
+    numbers: dict[int, np.dtype[Any]] = {single: np.dtype("<f4"), double: np.dtype("<f8")}
     found: dict[int, NDArray[Any]] = {}
     buffer = memoryview(blob.SerializeToString())
     position = 0

@@ -23,10 +23,10 @@ def check_loss(net: Net, loss: float, iteration: int) -> None:
     if math.isfinite(loss):
         return
     raise SolverError(
-        f"Iteration {iteration}: loss = {loss}. {_first_bad(net)} Nothing was updated or written in this iteration; the "
-        "snapshot before it is unharmed. What helps: a smaller base_lr, clip_gradients: 35, a look at the data (caffepy "
-        f"check-data), or debug_info: true with display: 1 to see the sizes of all blobs grow. (A loss of {_SATURATED} "
-        "before means a softmax that was already certain of the wrong class.)"
+        f"Iteration {iteration}: loss = {loss}. {_first_bad(net)} Nothing was updated or written in this iteration; "
+        "the snapshot before it is unharmed. What helps: a smaller base_lr, clip_gradients: 35, a look at the data "
+        "(caffepy check-data), or debug_info: true with display: 1 to see the sizes of all blobs grow. (A loss of "
+        f"{_SATURATED} before means a softmax that was already certain of the wrong class.)"
     )
 
 

@@ -80,8 +80,10 @@ def check_policy(param: caffe_pb2.SolverParameter) -> None:
         )
     # Caffe takes what is missing as 0 and trains on, to no effect; whoever wrote the file should know.
     for name in ("base_lr", *_NEEDS.get(param.lr_policy, ())):
-        if not param.HasField(name):  # type: ignore[arg-type]
-            _log.warning('lr_policy: "%s" uses the field \'%s\', which is not given and so is 0.', param.lr_policy, name)
+        if not param.HasField(name):
+            _log.warning(
+                "lr_policy: \"%s\" uses the field '%s', which is not given and so is 0.", param.lr_policy, name
+            )
     if param.lr_policy == "step" and param.stepsize <= 0:
         raise SolverError(f'lr_policy: "step" needs stepsize > 0; got {param.stepsize}.')
     if param.lr_policy == "poly" and param.max_iter <= 0:

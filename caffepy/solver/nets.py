@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from caffepy.errors import SolverError
 from caffepy.proto import caffe_pb2
@@ -30,7 +31,7 @@ def _inline(message: caffe_pb2.NetParameter, lines: Lines) -> _Load:
     def load() -> tuple[caffe_pb2.NetParameter, Lines]:
         copy = caffe_pb2.NetParameter()
         copy.CopyFrom(message)
-        return upgrade_net(copy, lines)
+        return copy, upgrade_net(copy, lines)
 
     return load
 
@@ -52,18 +53,18 @@ def train_spec(solver: caffe_pb2.SolverParameter, lines: Lines) -> NetSpec:
     """
     sources: dict[str, _Load] = {}
     for name in ("train_net_param", "net_param"):
-        if solver.HasField(name):  # type: ignore[arg-type]
+        if solver.HasField(name):
             sources[name] = _inline(getattr(solver, name), lines.at(name))
     for name in ("train_net", "net"):
-        if solver.HasField(name):  # type: ignore[arg-type]
-            sources[name] = lambda path=getattr(solver, name): read_net(path)  # type: ignore[misc]
+        if solver.HasField(name):
+            sources[name] = partial(read_net, getattr(solver, name))
     fields = "train_net, train_net_param, net, net_param"
     if not sources:
         raise SolverError(f"{_at(lines)}SolverParameter must specify a train net using one of these fields: {fields}.")
     if len(sources) > 1:
         raise SolverError(
-            f"{_at(lines)}SolverParameter must not contain more than one of these fields specifying a train_net: {fields}; "
-            f"got {' and '.join(sources)}."
+            f"{_at(lines)}SolverParameter must not contain more than one of these fields specifying a train_net: "
+            f"{fields}; got {' and '.join(sources)}."
         )
     return _spec(next(iter(sources.values())), caffe_pb2.TRAIN, solver.train_state)
 
@@ -75,13 +76,13 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
         SolverError: test_iter, test_state or test_interval do not fit their number.
     """
     loads = [_inline(param, lines.at("test_net_param", i)) for i, param in enumerate(solver.test_net_param)]
-    loads += [lambda path=path: read_net(path) for path in solver.test_net]  # type: ignore[misc]
+    loads += [partial(read_net, path) for path in solver.test_net]
     at = _at(lines)
     general: _Load | None = None
     if solver.HasField("net_param"):
         general = _inline(solver.net_param, lines.at("net_param"))
     elif solver.HasField("net"):
-        general = lambda: read_net(solver.net)  # noqa: E731
+        general = partial(read_net, solver.net)
     given = len(solver.test_iter)
     if general is not None:
         if given < len(loads):
@@ -104,8 +105,7 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
             f"got {solver.test_interval}. Add test_interval: 1000, or take test_iter out."
         )
     return [
-        _spec(load, caffe_pb2.TEST, solver.test_state[i] if solver.test_state else None)
-        for i, load in enumerate(loads)
+        _spec(load, caffe_pb2.TEST, solver.test_state[i] if solver.test_state else None) for i, load in enumerate(loads)
     ]
 
 

@@ -1,7 +1,7 @@
 """Solver states from and to files: what Caffe writes at ``snapshot``, in its two formats.
 
-``PREFIX_iter_N.caffemodel`` and ``PREFIX_iter_N.solverstate`` (binaryproto), or the same names with ``.h5``. The weights
-are on disk before the state that names them, and each file appears whole or not at all.
+``PREFIX_iter_N.caffemodel`` and ``PREFIX_iter_N.solverstate`` (binaryproto), or the same names with ``.h5``. The
+weights are on disk before the state that names them, and each file appears whole or not at all.
 """
 
 from __future__ import annotations

@@ -75,9 +75,16 @@ class Solver(ABC):
 
         def build(spec: NetSpec, fill: bool) -> Net:
             net = Net(
-                (spec.param, spec.lines), spec.state.phase, self.backend, level=spec.state.level, stages=spec.state.stage,
-                seed=self.seed, data=options, allow_python_layers=allow_python_layers, fill_params=fill,
-            )  # fmt: skip
+                (spec.param, spec.lines),
+                spec.state.phase,
+                self.backend,
+                level=spec.state.level,
+                stages=spec.state.stage,
+                seed=self.seed,
+                data=options,
+                allow_python_layers=allow_python_layers,
+                fill_params=fill,
+            )
             net.debug_info = False
             return net
 
@@ -154,10 +161,11 @@ class Solver(ABC):
         stop_iter = self.iter + iterations
         self._losses.clear()
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self._wait_seconds()
-        while self.iter < stop_iter and not self._stop:
-            if param.test_interval and self.iter % param.test_interval == 0 and (self.iter or param.test_initialization):
+        while self.iter < stop_iter and not self.stopping():
+            due = param.test_interval and self.iter % param.test_interval == 0
+            if due and (self.iter or param.test_initialization):
                 self.test_all()
-                if self._stop:
+                if self.stopping():
                     break
             display = bool(param.display) and self.iter % param.display == 0
             self.net.debug_info = display and param.debug_info
@@ -173,6 +181,10 @@ class Solver(ABC):
             if (param.snapshot and self.iter % param.snapshot == 0) or self._snapshot_asked:
                 self._snapshot_asked = False
                 self.snapshot()
+
+    def stopping(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._stop
 
     def request_stop(self) -> None:
         """Stop after the iteration, or the test batch, that is running; safe in a signal handler."""
@@ -332,9 +344,7 @@ def _values(net: Net) -> NDArray[Any]:
 
 def _outputs(net: Net, values: NDArray[Any]) -> list[Output]:
     weights = {
-        name: weight
-        for entry in net.entries
-        for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
+        name: weight for entry in net.entries for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
     }
     names = [name for name in net.outputs for _ in range(net.blobs[name].count)]
     return [Output(name, float(value), weights[name]) for name, value in zip(names, values, strict=True)]

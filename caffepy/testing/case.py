@@ -34,6 +34,12 @@ class Case:
         kink_at: where the function has its kinks.
         tops_checked: tops, by index, that carry a gradient; all unless given (an argmax has none).
         label: short text for the test's name.
+        draw_blobs: how to fill learnable blobs, by index. A blob without an entry keeps what its filler gave, unless
+            that is the same number everywhere: then it is drawn from [0.5, 1.5), or a forgotten bias would not show.
+        blobs_checked: learnable blobs, by index, that carry a gradient; all unless given (BatchNorm's sums have none).
+        kind: row of `caffepy.testing.tolerances`; that of the layer's type unless given.
+        waived: checks of `caffepy.testing.check_layer`, by name, that this case cannot pass, each with the reason:
+            ``{"batch": "the shape in the prototxt is absolute"}``. A waived check that passes is an error.
     """
 
     prototxt: str
@@ -47,6 +53,22 @@ class Case:
     kink_at: float = 0.0
     tops_checked: Sequence[int] | None = None
     label: str = ""
+    draw_blobs: Mapping[int, Draw] = field(default_factory=dict)
+    blobs_checked: Sequence[int] | None = None
+    kind: str = ""
+    waived: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The label, or else the prototxt on one line: how messages call this case."""
+        return self.label or " ".join(self.prototxt.split())
+
+    def with_batch(self, size: int) -> list[tuple[int, ...]]:
+        """The shapes of the bottoms for another batch size: that of each bottom that has the first one's."""
+        if not self.bottoms or not self.bottoms[0]:
+            return [tuple(shape) for shape in self.bottoms]
+        old = self.bottoms[0][0]
+        return [(size, *shape[1:]) if shape and shape[0] == old else tuple(shape) for shape in self.bottoms]
 
 
 def case(prototxt: str, bottoms: Sequence[tuple[int, ...]], **settings: Any) -> Case:

@@ -1,0 +1,172 @@
+"""check_gradient: backward against central differences of forward, in float64.
+
+The loss is a sum over the tops of fixed random weights times values; backward is given the weights as the tops' diffs.
+For each bottom and each learnable blob by itself, and along a few random directions v,
+
+    (loss(x + h v) - loss(x - h v)) / 2h    is compared with    sum(diff * v)
+
+so a check costs a few forward passes whatever the size, and a failure names the blob. ``exhaustive=True`` takes every
+element as a direction of its own, as Caffe's gradient checker does: for tiny shapes.
+
+Kinks: inputs within ``Case.kink`` of ``Case.kink_at`` are moved away first. Others, such as the ties of a maximum, are
+dodged: where a direction disagrees the step is made smaller, twice; a kink then falls outside, a wrong backward stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffepy.devices import get_backend
+from caffepy.testing.case import Case
+from caffepy.testing.layer_under_test import LayerUnderTest, poisoned
+from caffepy.testing.tolerances import tolerance
+
+__all__ = ["check_gradient"]
+
+Values = NDArray[Any]
+
+# A failure is searched for its worst element among this many.
+_EXAMINED = 200
+_SHRINK = (1.0, 0.1, 0.01)
+
+
+class _Probe:
+    """A layer, its loss, and one of its blobs at a time to move."""
+
+    def __init__(self, case: Case, device: str) -> None:
+        self.under = LayerUnderTest(case, poisoned(get_backend(device, "float64")))
+        _leave_kinks(case, self.under.values)
+        self.under.forward()
+        self.under.clear_blob_diffs()
+        self.top_diffs = self.under.draw_top_diffs()
+        self.bottom_diffs = self.under.backward(self.top_diffs)
+        self.blob_diffs = self.under.blob_diffs()
+
+    def loss(self) -> float:
+        """The loss for the values as they are now; tops without a gradient do not count."""
+        tops = self.under.forward()
+        return sum(
+            float(np.vdot(weight, top))
+            for weight, top in zip(self.top_diffs, tops, strict=True)
+            if not np.isnan(weight).any()
+        )
+
+    def slope(self, values: Values, direction: Values, step: float) -> float:
+        """The central difference along ``direction``; ``values`` are put back."""
+        kept = values.copy()
+        try:
+            values[...] = kept + step * direction
+            above = self.loss()
+            values[...] = kept - step * direction
+            below = self.loss()
+        finally:
+            values[...] = kept
+        return (above - below) / (2 * step)
+
+
+def _leave_kinks(case: Case, bottoms: list[Values]) -> None:
+    for index in range(len(bottoms)):
+        if case.kink > 0 and (case.gradient is None or index in case.gradient):
+            offset = bottoms[index] - case.kink_at
+            near = np.abs(offset) < case.kink
+            bottoms[index][near] += np.where(offset[near] < 0, -case.kink, case.kink)
+
+
+def _directions(shape: tuple[int, ...], count: int, random: np.random.Generator) -> Iterator[Values]:
+    for _ in range(count):
+        # Away from zero, so that no element's part vanishes.
+        yield random.uniform(0.5, 1.0, shape) * random.choice([-1.0, 1.0], shape)
+
+
+def _elements(shape: tuple[int, ...], most: int | None, random: np.random.Generator) -> Iterator[Values]:
+    size = int(np.prod(shape))
+    chosen = np.arange(size) if most is None or size <= most else np.sort(random.choice(size, most, replace=False))
+    for flat in chosen:
+        direction = np.zeros(size)
+        direction[flat] = 1.0
+        yield direction.reshape(shape)
+
+
+def _agree(probe: _Probe, values: Values, diff: Values, direction: Values, step: float) -> tuple[bool, float, float]:
+    """Whether the slope and the derivative along ``direction`` agree at some step, and both."""
+    near = tolerance("gradient", np.float64)
+    part = diff * direction
+    got, scale = float(part.sum()), float(np.abs(part).sum())
+    expected = float("nan")
+    for shrink in _SHRINK:
+        slope = probe.slope(values, direction, step * shrink)
+        # The widest step is the most exact one, and the one to report.
+        expected = slope if np.isnan(expected) else expected
+        if abs(slope - got) <= near.atol / shrink + near.rtol * max(scale, abs(slope)):
+            return True, slope, got
+    return False, expected, got
+
+
+def _worst_element(probe: _Probe, values: Values, diff: Values, step: float, random: np.random.Generator) -> str:
+    worst, text = 0.0, "no single element of those examined stands out"
+    count = 0
+    for direction in _elements(values.shape, _EXAMINED, random):
+        count += 1
+        agree, expected, got = _agree(probe, values, diff, direction, step)
+        badness = abs(expected - got) if np.isfinite(got) else np.inf
+        if not agree and badness > worst:
+            worst = badness
+            index = ", ".join(str(int(axis[0])) for axis in np.nonzero(direction))
+            text = f"element [{index}]: expected {expected:.9g}, got {got:.9g}"
+    return f"worst of {count} elements examined: {text}"
+
+
+def check_gradient(
+    case: Case, backend: str = "cpu", *, directions: int = 3, exhaustive: bool = False, step: float = 1e-5
+) -> None:
+    """Compare the backward pass of ``case`` with differences of its forward pass, in float64.
+
+    Args:
+        case: one setting of a registered layer. ``case.gradient``, ``case.blobs_checked`` and ``case.tops_checked`` say
+            which blobs carry a gradient; by default bottoms for which the layer's ``can_propagate`` holds, and all
+            learnable blobs and tops.
+        backend: a device name for `caffepy.devices.get_backend`.
+        directions: random directions for each blob.
+        exhaustive: take each element of each blob instead.
+        step: h, for values of about one.
+
+    Raises:
+        AssertionError: names each blob that disagrees, with the derivative expected (from forward) and got (from
+            backward) and the worst element; or says that nothing had any effect, when the case checks nothing.
+    """
+    probe = _Probe(case, backend)
+    under = probe.under
+    random = np.random.default_rng(2015)
+    bottoms = case.gradient if case.gradient is not None else [i for i, p in enumerate(under.propagate) if p]
+    blobs = case.blobs_checked if case.blobs_checked is not None else range(len(under.layer.blobs))
+    targets = [(f"bottom[{i}].diff", under.values[i], probe.bottom_diffs[i]) for i in bottoms]
+    targets += [(f"blobs[{j}].diff", under.blob_values[j], probe.blob_diffs[j]) for j in blobs]
+    failures = []
+    effect = False
+    for name, values, diff in targets:
+        if exhaustive:
+            ways = _elements(values.shape, None, random)
+        else:
+            ways = _directions(values.shape, directions, random)
+        for direction in ways:
+            agree, expected, got = _agree(probe, values, diff, direction, step)
+            effect = effect or expected != 0 or got != 0
+            if not agree:
+                detail = _worst_element(probe, values, diff, step, random)
+                failures.append(
+                    f"  {name}: along a direction expected {expected:.9g} (central difference of forward), "
+                    f"got {got:.9g}; {detail}"
+                )
+                break
+    under.close()
+    if failures:
+        raise AssertionError(f"{case.title} on {backend}: wrong gradient\n" + "\n".join(failures))
+    if targets and case.tops and not effect:
+        raise AssertionError(
+            f"{case.title} on {backend}: no bottom and no learnable blob has any effect on the tops, so nothing was "
+            "checked. Give the case values (draw, draw_blobs) for which it has."
+        )

@@ -1,0 +1,170 @@
+"""check_gradient names the wrong blob, dodges kinks, and cannot pass by checking nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caffepy.layer import Layer, register_layer
+from caffepy.proto import caffe_pb2
+from caffepy.testing import case, check_gradient
+
+
+class Product(Layer):
+    """y = w * a * b; a, b, y (N, C); w (C,)."""
+
+    in_place = False
+
+    def setup(self, bottom, top):
+        """One learnable blob."""
+        self.add_blob((bottom[0].shape[1],), caffe_pb2.FillerParameter(type="constant", value=1))
+
+    def reshape(self, bottom, top):
+        """Top as bottoms."""
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        """The product of the three."""
+        top[0].data[...] = self.blobs[0].data * bottom[0].data * bottom[1].data
+
+    def backward(self, top, propagate_down, bottom):
+        """Each by the two others."""
+        w, dy = self.blobs[0].data, top[0].diff
+        self.blobs[0].diff[...] += (dy * bottom[0].data * bottom[1].data).sum(axis=0)
+        bottom[0].diff[...] = w * dy * bottom[1].data
+        bottom[1].diff[...] = w * dy * bottom[0].data
+
+
+def setting(backward=Product.backward, forward=Product.forward, shape=(4, 3), **more):
+    """A case of Product with other passes."""
+    changes = {"__module__": __name__, "backward": backward, "forward": forward}
+    register_layer("KitProduct")(type("Product", (Product,), changes))
+    return case('type: "KitProduct"', [shape, shape], **more)
+
+
+@pytest.mark.parametrize("exhaustive", [False, True])
+def test_a_right_gradient_passes(exhaustive):
+    check_gradient(setting(), exhaustive=exhaustive)
+
+
+@pytest.mark.parametrize("exhaustive", [False, True])
+@pytest.mark.parametrize(
+    ("wrong", "name"), [(0, r"bottom\[0\].diff"), (1, r"bottom\[1\].diff"), (2, r"blobs\[0\].diff")]
+)
+def test_a_wrong_sign_is_named(wrong, name, exhaustive):
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        [bottom[0], bottom[1], self.blobs[0]][wrong].diff[...] *= -1
+
+    with pytest.raises(AssertionError) as caught:
+        check_gradient(setting(backward), exhaustive=exhaustive)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2, "only the wrong blob is named"
+    pattern = (
+        rf"^  {name}: along a direction expected (\S+) \(central difference of forward\), got (\S+); worst of \d+ .*"
+    )
+    import re
+
+    match = re.match(pattern, lines[1])
+    assert match, lines[1]
+    assert float(match[1]) == pytest.approx(-float(match[2]), rel=1e-5)
+
+
+def test_one_wrong_element_is_found():
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[1].diff[2, 1] *= 1.001
+
+    with pytest.raises(
+        AssertionError, match=r"bottom\[1\].diff: .* worst of 12 elements examined: element \[2, 1\]: expected"
+    ):
+        check_gradient(setting(backward))
+
+
+def test_arithmetic_in_float32_is_found():
+    def forward(self, bottom, top):
+        top[0].data[...] = (self.blobs[0].data * bottom[0].data * bottom[1].data).astype(np.float32)
+
+    with pytest.raises(AssertionError, match="wrong gradient"):
+        check_gradient(setting(forward=forward))
+
+
+def test_a_nan_in_a_diff_is_found():
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[0].diff[0, 0] = np.nan
+
+    with pytest.raises(AssertionError, match=r"bottom\[0\].diff: .* got nan"):
+        check_gradient(setting(backward))
+
+
+def test_only_what_the_case_says_is_checked():
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[0].diff[...] = 1
+        self.blobs[0].diff[...] = 1
+
+    check_gradient(setting(backward, gradient=[1], blobs_checked=[]))
+    with pytest.raises(AssertionError, match=r"blobs\[0\].diff"):
+        check_gradient(setting(backward, gradient=[1]))
+
+
+def test_nothing_checked_is_an_error():
+    zero = {0: lambda random, shape: np.zeros(shape), 1: lambda random, shape: np.zeros(shape)}
+    with pytest.raises(AssertionError, match="no bottom and no learnable blob has any effect on the tops"):
+        check_gradient(setting(draw=zero))
+
+
+def test_ties_are_dodged_by_a_smaller_step():
+    """Two elements nearer than the step: the wide difference straddles the kink of their maximum."""
+
+    @register_layer("KitMax")
+    class Max(Layer):
+        """y = max over the last axis; x (N, K), y (N,)."""
+
+        def setup(self, bottom, top):
+            """Nothing to set."""
+
+        def reshape(self, bottom, top):
+            """Drop the last axis."""
+            top[0].reshape(bottom[0].shape[0])
+
+        def forward(self, bottom, top):
+            """The largest."""
+            top[0].data[...] = bottom[0].data.max(axis=1)
+
+        def backward(self, top, propagate_down, bottom):
+            """To the largest only."""
+            bottom[0].diff[...] = 0
+            bottom[0].diff[range(bottom[0].shape[0]), bottom[0].data.argmax(axis=1)] = top[0].diff
+
+    near = {0: lambda random, shape: np.float32([[1, 1 + 2.0**-19, 0], [3, 1, 2]])}
+    check_gradient(case('type: "KitMax"', [(2, 3)], draw=near))
+    check_gradient(case('type: "KitMax"', [(2, 3)], draw=near), exhaustive=True)
+
+
+def test_inputs_are_moved_away_from_a_declared_kink():
+    @register_layer("KitStep")
+    class Step(Layer):
+        """y = |x - 1|, with a jump at 1 that no step survives."""
+
+        def setup(self, bottom, top):
+            """Nothing to set."""
+
+        def reshape(self, bottom, top):
+            """Top as bottom."""
+            top[0].reshape(*bottom[0].shape)
+
+        def forward(self, bottom, top):
+            """The distance, and the jump."""
+            offset = bottom[0].data - 1
+            top[0].data[...] = np.abs(offset) + 100 * (offset > 0)
+
+        def backward(self, top, propagate_down, bottom):
+            """The sign."""
+            bottom[0].diff[...] = np.sign(bottom[0].data - 1) * top[0].diff
+
+    at_kink = {0: lambda random, shape: np.full(shape, 1.0)}
+    with pytest.raises(AssertionError, match="wrong gradient"):
+        check_gradient(case('type: "KitStep"', [(2, 3)], draw=at_kink))
+    check_gradient(case('type: "KitStep"', [(2, 3)], draw=at_kink, kink=0.01, kink_at=1.0))

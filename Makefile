@@ -1,0 +1,44 @@
+# What a newcomer types. Each target makes its own virtual environment from pyproject.toml; nothing else is needed but
+# Python 3.10 or newer. `make train PYTHON=python3.12` chooses another Python, VENV=somewhere another folder.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LENET := models/lenet
+
+.PHONY: train test check docs bench clean
+
+train: $(LENET)/digits_train_lmdb  ## LeNet on the bundled digits: a JPEG database, training, a curve picture
+	$(BIN)/caffepy train --solver $(LENET)/solver.prototxt --run-dir runs/lenet
+
+test: $(VENV)/.test  ## the whole test suite
+	$(BIN)/pytest -n auto
+
+check: $(VENV)/.test  ## what CI checks beside the tests: format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.docs  ## the documentation as web pages, in build/docs
+	$(BIN)/sphinx-build --fail-on-warning -b html docs build/docs
+
+bench: $(VENV)/.test  ## speed, as ratios measured in one run
+	for script in tests/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## the environments and what was built in them
+	rm -rf $(VENV) build runs $(LENET)/digits_train_lmdb
+
+$(LENET)/digits_%_lmdb: | $(VENV)/.run
+	$(BIN)/caffepy convert-mnist --encode_type jpg --resize_height 28 --resize_width 28 \
+		$(LENET)/digits/$*-images-idx3-ubyte.gz $(LENET)/digits/$*-labels-idx1-ubyte.gz $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[$*]'
+	touch $@

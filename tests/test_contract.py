@@ -1,0 +1,86 @@
+"""Every registered layer x each case of its test file x every backend, through the kit of `caffepy.testing`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from caffepy.layer import get_layer_class, layer_types
+from caffepy.testing import Case, check_gradient, check_layer
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(path.stem for path in (ROOT / "caffepy/layers").glob("*.py") if not path.stem.startswith("_"))
+
+#: Layers that the kit cannot run by themselves, and where they are tested instead.
+WITHOUT_CASES = {
+    "Data": "reads a database: tests/layers/test_data.py",
+    "Input": "its tops hold what the user writes there: tests/layers/test_input.py",
+}
+
+
+def _cases() -> tuple[list[tuple[str, Case]], dict[str, str]]:
+    """(file, case) of every test file, and files that cannot be imported."""
+    cases, broken = [], {}
+    for file in FILES:
+        try:
+            module = importlib.import_module(f"tests.layers.test_{file}")
+        except Exception as error:
+            broken[file] = f"{type(error).__name__}: {error}"
+            continue
+        cases += [(file, case) for case in getattr(module, "CASES", [])]
+    return cases, broken
+
+
+CASES, BROKEN = _cases()
+
+
+def _type_of(case: Case) -> str:
+    from caffepy.proto.read import parse_net
+
+    return parse_net(f"layer {{ {case.prototxt} }}")[0].layer[0].type
+
+
+def _built_in() -> list[str]:
+    return [name for name in layer_types() if get_layer_class(name).__module__.startswith("caffepy.layers.")]
+
+
+def _ids() -> list[str]:
+    numbers: dict[str, int] = {}
+    ids = []
+    for file, case in CASES:
+        numbers[file] = numbers.get(file, -1) + 1
+        ids.append(f"{file}-{case.label.replace(' ', '_') or numbers[file]}")
+    return ids
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_cases_of_each_file_can_be_imported(file):
+    assert file not in BROKEN, BROKEN[file]
+
+
+@pytest.mark.parametrize("name", _built_in())
+def test_every_layer_has_cases(name):
+    covered = {_type_of(case) for _, case in CASES}
+    if name in WITHOUT_CASES:
+        assert name not in covered, f"{name} has CASES: take it out of WITHOUT_CASES."
+        where = ROOT / WITHOUT_CASES[name].rpartition(": ")[2]
+        assert where.is_file(), f"{where} is missing"
+    else:
+        module = get_layer_class(name).__module__.rpartition(".")[2]
+        assert name in covered, f"layer {name} has no case: add CASES to tests/layers/test_{module}.py"
+
+
+def test_no_exception_is_left_over():
+    assert set(WITHOUT_CASES) <= set(_built_in())
+
+
+@pytest.mark.parametrize(("file", "case"), CASES, ids=_ids())
+def test_layer(file, case, backend):
+    check_layer(case, backend)
+
+
+@pytest.mark.parametrize(("file", "case"), CASES, ids=_ids())
+def test_gradient(file, case, backend):
+    check_gradient(case, backend)

@@ -1,1 +1,11 @@
+"""The ops of the CPU; each has a twin of the same name elsewhere for each other device."""
 
+from __future__ import annotations
+
+from caffepy.cpu.relu import ReLU
+from caffepy.cpu.sgd import SGD
+from caffepy.cpu.softmax import Softmax
+from caffepy.cpu.softmax_loss import SoftmaxLoss
+from caffepy.cpu.transform import Transform
+
+__all__ = ["SGD", "ReLU", "Softmax", "SoftmaxLoss", "Transform"]

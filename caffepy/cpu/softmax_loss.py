@@ -1,0 +1,152 @@
+"""Multinomial logistic loss of probabilities, and its gradient with respect to the scores that softmax took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from caffepy.backend import Array, Backend
+from caffepy.cpu._jit import kernel
+from caffepy.errors import LayerError
+
+if TYPE_CHECKING:
+    from caffepy.cpu.backend import CpuBackend
+
+__all__ = ["SoftmaxLoss"]
+
+# Caffe's FLT_MIN, in float64 too.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+class SoftmaxLoss:
+    """``sum of -log(max(prob[label], FLT_MIN))`` over all labels but the ignored (Caffe's softmax_loss_layer.cpp).
+
+    Probabilities are (outer, classes, inner), labels (outer, inner) whole numbers in the backend's dtype; both may come
+    in any shape of as many elements.
+
+    Args:
+        backend: the CPU.
+        ignore_label: labels that count neither in the loss nor in the gradient; None for none.
+    """
+
+    def __init__(self, backend: Backend, ignore_label: int | None) -> None:
+        self._backend = backend
+        self._workers = cast("CpuBackend", backend).workers
+        self._ignore = ignore_label is not None
+        self._ignore_label = 0 if ignore_label is None else ignore_label
+        self._shape = (0, 0, 0)
+        self._sums = np.empty((0, 2))
+        self._bad = np.empty(0, np.int64)
+
+    def plan(self, shape: tuple[int, int, int]) -> None:
+        """Reserve a loss and a count for each sample, which are added in order: the sum is the same for any threads."""
+        if shape == self._shape:
+            return
+        self._shape = shape
+        self._sums = np.empty((shape[0], 2))
+        self._bad = np.empty(shape[0], np.int64)
+
+    def forward(self, prob: Array, label: Array, out: Array) -> None:
+        """Into ``out`` (2,): the sum of losses, and how many labels were counted.
+
+        Raises:
+            LayerError: a label that is not in 0..classes - 1 and is not ignored.
+        """
+        outer, classes, inner = self._shape
+        prob3, label2 = prob.reshape(self._shape), label.reshape(outer, inner)
+
+        def part(begin: int, end: int, worker: int) -> None:
+            _forward(begin, end, prob3, label2, self._ignore, self._ignore_label, _SMALLEST, self._sums, self._bad)
+
+        self._workers.run(outer, part)
+        if outer and self._bad.max() >= 0:
+            sample = int(np.argmax(self._bad >= 0))
+            place = int(self._bad[sample])
+            raise LayerError(_bad_label(sample, place, inner, float(label2[sample, place]), classes))
+        # In float64 whatever the type of `out`.
+        out[0] = self._sums[:, 0].sum()
+        out[1] = self._sums[:, 1].sum()
+
+    def backward(self, prob: Array, label: Array, scale: Array, out: Array) -> None:
+        """``out = scale * (prob - (1 where c == label))``, 0 at ignored labels.
+
+        ``scale`` is an array of one element, so that a device need not wait for the host. ``out`` may be ``prob``.
+        Labels must be those of the last `forward`, which has checked them.
+        """
+        outer, _, inner = self._shape
+        prob3, label2, out3 = prob.reshape(self._shape), label.reshape(outer, inner), out.reshape(self._shape)
+        factor = scale.reshape(1)
+
+        def part(begin: int, end: int, worker: int) -> None:
+            _backward(begin, end, prob3, label2, self._ignore, self._ignore_label, factor, out3)
+
+        self._workers.run(outer, part)
+
+
+def _bad_label(sample: int, place: int, inner: int, label: float, classes: int) -> str:
+    where = f"sample {sample}" + (f", position {place}" if inner > 1 else "")
+    value = f"{int(label)}" if np.isfinite(label) else f"{label}"
+    check = (
+        f"label_value >= 0 ({value} vs. 0)"
+        if label < 0
+        else f"label_value < prob_.shape(softmax_axis_) ({value} vs. {classes})"
+    )
+    return (
+        f"label {value} of {where} in the batch is not in 0..{classes - 1}: there are {classes} classes. "
+        f"Check failed: {check}. Set num_output of the layer that gives the scores to the number of classes "
+        "(labels count from 0), correct the labels, or name one to skip in loss_param { ignore_label }."
+    )
+
+
+@kernel
+def _forward(
+    begin: int,
+    end: int,
+    prob: Array,
+    label: Array,
+    ignore: bool,
+    ignore_label: int,
+    smallest: float,
+    sums: Array,
+    bad: Array,
+) -> None:
+    _, classes, inner = prob.shape
+    for n in range(begin, end):
+        loss = 0.0
+        counted = 0
+        bad[n] = -1
+        for i in range(inner):
+            # NaN as a whole number could be anything, a class too.
+            k = int(label[n, i]) if abs(label[n, i]) < 2147483648 else -2147483648
+            if ignore and k == ignore_label:
+                continue
+            if k < 0 or k >= classes:
+                if bad[n] < 0:
+                    bad[n] = i
+                continue
+            p = np.float64(prob[n, k, i])
+            # NaN is not below anything and so stays.
+            loss -= np.log(smallest if p < smallest else p)
+            counted += 1
+        sums[n, 0] = loss
+        sums[n, 1] = counted
+
+
+@kernel
+def _backward(
+    begin: int, end: int, prob: Array, label: Array, ignore: bool, ignore_label: int, scale: Array, out: Array
+) -> None:
+    _, classes, inner = prob.shape
+    factor = scale[0]
+    for n in range(begin, end):
+        for c in range(classes):
+            for i in range(inner):
+                out[n, c, i] = prob[n, c, i] * factor
+        for i in range(inner):
+            k = int(label[n, i])
+            if ignore and k == ignore_label:
+                for c in range(classes):
+                    out[n, c, i] = 0
+            else:
+                out[n, k, i] -= factor

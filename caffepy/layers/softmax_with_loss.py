@@ -1,0 +1,95 @@
+"""SoftmaxWithLoss: the loss of classification."""
+
+from __future__ import annotations
+
+import math
+
+from caffepy.blob import Blob
+from caffepy.errors import LayerError
+from caffepy.layer import Layer, register_layer
+from caffepy.proto import caffe_pb2
+
+__all__ = ["SoftmaxWithLoss"]
+
+_MODE = caffe_pb2.LossParameter
+
+
+@register_layer("SoftmaxWithLoss")
+class SoftmaxWithLoss(Layer):
+    """``loss = sum of -log softmax(x)[label] / normalizer`` (Caffe's softmax_loss_layer.cpp).
+
+    Bottoms: scores, (N, C, H, W) or any shape with classes along softmax_param.axis; labels, one for each position,
+    whole numbers 0..C-1 or loss_param.ignore_label. Tops: the loss, (); optionally the probabilities, which carry no
+    gradient.
+
+    The normalizer, at least 1, is by loss_param.normalization: FULL, the number of labels; VALID (unless given), of
+    those not ignored; BATCH_SIZE, N; NONE, 1. Where that is missing the older ``normalize`` counts: true is VALID,
+    false BATCH_SIZE.
+
+    Raises:
+        LayerError: labels that do not match the scores in number, or one that is no class (in forward).
+    """
+
+    bottoms = (2, 2)
+    tops = (1, 2)
+    in_place = False
+    loss = True
+    auto_top_blobs = True
+    no_gradient = frozenset({1})
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.loss_param
+        self.normalization = param.normalization
+        if param.HasField("normalize") and not param.HasField("normalization"):
+            self.normalization = _MODE.VALID if param.normalize else _MODE.BATCH_SIZE
+        self.softmax = self.ops.Softmax(self.backend)
+        ignore_label = param.ignore_label if param.HasField("ignore_label") else None
+        self.softmax_loss = self.ops.SoftmaxLoss(self.backend, ignore_label)
+        self.prob = Blob(self.backend)
+        # Sum of losses and number of labels; the normalizer; the gradient's scale. They stay on the device.
+        self.sums = self.backend.zeros((2,))
+        self.normalizer = self.backend.zeros((1,))
+        self.scale = self.backend.zeros((1,))
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        scores, labels = bottom
+        if scores.shape[:1] != labels.shape[:1]:
+            raise self.error(
+                "The data and label should have the same first dimension; "
+                f"got scores {scores.shape_string} and labels {labels.shape_string}."
+            )
+        axis = self.axis(scores, self.param.softmax_param.axis, "softmax_param.axis")
+        outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
+        if outer * inner != labels.count:
+            raise self.error(
+                f"Number of labels must match number of predictions: scores {scores.shape_string} with classes along "
+                f"axis {axis} need {outer * inner} labels, got {labels.shape_string}. For scores (N, C, H, W) and "
+                "axis 1, label count must be N*H*W, with integer values in {0, 1, ..., C-1}."
+            )
+        shape = (outer, scores.shape[axis], inner)
+        self.softmax.plan(shape)
+        self.softmax_loss.plan(shape)
+        self.prob.reshape(*scores.shape)
+        fixed = {_MODE.FULL: outer * inner, _MODE.BATCH_SIZE: outer}.get(self.normalization, 1)
+        self.normalizer.fill(max(fixed, 1))
+        top[0].reshape()
+        if len(top) > 1:
+            top[1].reshape(*scores.shape)
+            top[1].share_data(self.prob)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.softmax.forward(bottom[0].data, self.prob.data)
+        try:
+            self.softmax_loss.forward(self.prob.data, bottom[1].data, self.sums)
+        except LayerError as error:
+            raise self.error(str(error)) from None
+        if self.normalization == _MODE.VALID:
+            self.xp.maximum(self.sums[1:], 1, out=self.normalizer)
+        self.xp.divide(self.sums[:1], self.normalizer, out=top[0].data.reshape(1))
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        if propagate_down[1]:
+            raise self.error("SoftmaxWithLoss Layer cannot backpropagate to label inputs.")
+        if propagate_down[0]:
+            self.xp.divide(top[0].diff.reshape(1), self.normalizer, out=self.scale)
+            self.softmax_loss.backward(self.prob.data, bottom[1].data, self.scale, bottom[0].diff)

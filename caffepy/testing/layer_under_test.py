@@ -18,9 +18,12 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
 from caffepy.testing.case import Case
 
-__all__ = ["LayerUnderTest", "Pass", "counted", "poisoned"]
+__all__ = ["PASS", "LayerUnderTest", "Pass", "counted", "poisoned"]
 
 Values = NDArray[Any]
+
+#: The number of the pass that a `LayerUnderTest` runs.
+PASS = 3
 
 
 def _poison(array: Array) -> Array:
@@ -156,7 +159,12 @@ class LayerUnderTest:
         return any(self.backend.xp.may_share_memory(top, blob.data) for blob in self.bottom)
 
     def forward(self) -> list[Values]:
-        """Feed the bottoms, reshape, fill the tops with NaN and run forward; gives copies of the tops."""
+        """Feed the bottoms, reshape, fill the tops with NaN and run forward; gives copies of the tops.
+
+        The pass is number `PASS` each time, so that random layers draw the same; after it the counter moves on, as in
+        a net: a backward that looks at the counter sees another number.
+        """
+        self.context.counter.value = PASS
         self._feed()
         self.set_blobs()
         self.layer.reshape(self.bottom, self.top)
@@ -165,6 +173,7 @@ class LayerUnderTest:
             if not self._is_shared(top.data):
                 top.data[...] = np.nan
         self.layer.forward(self.bottom, self.top)
+        self.context.counter.value += 1
         return [self.copy(top.data) for top in self.top]
 
     def copy(self, array: Array) -> Values:

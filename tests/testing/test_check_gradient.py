@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -63,8 +65,6 @@ def test_a_wrong_sign_is_named(wrong, name, exhaustive):
     pattern = (
         rf"^  {name}: along a direction expected (\S+) \(central difference of forward\), got (\S+); worst of \d+ .*"
     )
-    import re
-
     match = re.match(pattern, lines[1])
     assert match, lines[1]
     assert float(match[1]) == pytest.approx(-float(match[2]), rel=1e-5)
@@ -113,6 +113,47 @@ def test_nothing_checked_is_an_error():
     zero = {0: lambda random, shape: np.zeros(shape), 1: lambda random, shape: np.zeros(shape)}
     with pytest.raises(AssertionError, match="no bottom and no learnable blob has any effect on the tops"):
         check_gradient(setting(draw=zero))
+
+
+def _masked(at_backward):
+    """A case of a random layer: y = x * mask(pass), whose backward takes its mask where ``at_backward`` says."""
+
+    @register_layer("KitMask")
+    class Mask(Layer):
+        """Drops half of the elements, others in each pass."""
+
+        def setup(self, bottom, top):
+            """The random numbers."""
+            self.random = self.stream("mask")
+
+        def mask(self, blob):
+            """Zeros and ones, by the pass that the net is in."""
+            words = self.random.bits(blob.count, self.context.counter.value)
+            return (words & 1).astype(np.float64).reshape(blob.shape)
+
+        def reshape(self, bottom, top):
+            """Top as bottom."""
+            top[0].reshape(*bottom[0].shape)
+
+        def forward(self, bottom, top):
+            """Mask, and keep the mask."""
+            self.kept = self.mask(bottom[0])
+            top[0].data[...] = bottom[0].data * self.kept
+
+        def backward(self, top, propagate_down, bottom):
+            """The same mask, or another."""
+            bottom[0].diff[...] = top[0].diff * (self.mask(bottom[0]) if at_backward else self.kept)
+
+    return case('type: "KitMask"', [(4, 8)])
+
+
+def test_a_random_layer_is_differentiated_with_its_mask_fixed():
+    check_gradient(_masked(at_backward=False))
+
+
+def test_a_backward_that_draws_anew_is_found():
+    with pytest.raises(AssertionError, match=r"bottom\[0\].diff: along a direction expected"):
+        check_gradient(_masked(at_backward=True))
 
 
 def test_ties_are_dodged_by_a_smaller_step():

@@ -1,0 +1,106 @@
+"""Recorded training runs, replayed: each step's loss, the weights after the last, and resuming from Caffe's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffepy.proto.read import read_solver
+from caffepy.solver import get_solver
+from caffepy.solver.solver import solver_class
+
+FOLDER = Path(__file__).parents[2] / ".." / "shared" / "oracle" / "solvers"
+
+# The first steps are compared closely; later ones drift with the order of float32 sums, and the weights are compared.
+LOSS_STEPS = 20
+LOSS_RTOL = 1e-3
+WEIGHT_ATOL = 2e-3
+
+
+def _type(name: str) -> str:
+    return read_solver(FOLDER / f"{name}.prototxt")[0].type
+
+
+def _registered(type_name: str) -> bool:
+    from caffepy.errors import SolverError
+
+    try:
+        solver_class(type_name)
+    except SolverError:
+        return False
+    return True
+
+
+NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+READY = [name for name in NAMES if _registered(_type(name))]
+#: (run, Caffe's snapshot after 20 steps), where caffepy has the solver.
+SNAPSHOTS = [
+    ("sgd_inv", "snap_sgd_inv_iter_20.solverstate"),
+    ("sgd_inv", "snap_sgd_inv_hdf5_iter_20.solverstate.h5"),
+    ("adam", "snap_adam_iter_20.solverstate"),
+]
+
+
+def test_solvers_still_to_come(oracle):
+    waiting = [name for name in NAMES if name not in READY]
+    assert len(NAMES) >= 8
+    assert {"sgd_inv", "sgd_step_itersize", "sgd_clip_l1"} <= set(READY)
+    if waiting:
+        types = sorted({_type(name) for name in waiting})
+        pytest.skip(f"{len(waiting)} recorded runs of solver types not registered yet: {', '.join(types)}")
+
+
+@pytest.fixture
+def at_oracle(oracle, monkeypatch):
+    """The files name each other relative to their folder."""
+    monkeypatch.chdir(oracle / "solvers")
+
+
+def _recorded(name: str):
+    with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
+        return file["loss"], {key[6:]: file[key] for key in file.files if key.startswith("final/")}
+
+
+def _steps(solver, count: int) -> np.ndarray:
+    losses = []
+    for _ in range(count):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data))
+    return np.array(losses)
+
+
+def _check_final(solver, final) -> None:
+    for name, values in final.items():
+        layer, _, index = name.rpartition("/")
+        got = solver.net.params[layer][int(index)].data
+        np.testing.assert_allclose(got, values, rtol=0, atol=WEIGHT_ATOL, err_msg=f"final {name}")
+
+
+@pytest.mark.parametrize("name", READY)
+def test_a_run_has_caffes_losses_and_weights(name, at_oracle):
+    losses, final = _recorded(name)
+    solver = get_solver(f"{name}.prototxt")
+    try:
+        solver.net.copy_from("init.caffemodel")
+        got = _steps(solver, len(losses))
+        np.testing.assert_allclose(got[:LOSS_STEPS], losses[:LOSS_STEPS], rtol=LOSS_RTOL)
+        assert solver.iter == len(losses)
+        _check_final(solver, final)
+    finally:
+        solver.close()
+
+
+@pytest.mark.parametrize(("name", "state"), [row for row in SNAPSHOTS if row[0] in READY])
+def test_a_run_goes_on_from_caffes_snapshot(name, state, at_oracle):
+    losses, final = _recorded(name)
+    solver = get_solver(f"{name}.prototxt")
+    try:
+        solver.restore(state)
+        assert solver.iter == 20
+        got = _steps(solver, len(losses) - 20)
+        np.testing.assert_allclose(got, losses[20:], rtol=LOSS_RTOL)
+        _check_final(solver, final)
+    finally:
+        solver.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from caffepy.errors import CaffepyError, ParseError, WeightsError
 from caffepy.proto.caffe_pb2 import BlobProto, NetParameter, SolverParameter, SolverState
@@ -72,11 +73,11 @@ def read_binary(path: StrPath, message: Message) -> None:
     if kind:
         raise WeightsError(f"{os.fspath(path)}: expected a binary {wanted}, but the file is {kind}.")
     failure = _decode(data, message)
-    if failure:
-        raise WeightsError(
-            f"{os.fspath(path)}: Failed to parse {wanted} file: {failure} ({len(data):,} bytes)."
-            f"{_other_message(data, wanted)}"
-        )
+    # Some numbers of another message's fields are also fields of this one; forks' fields are unknown too, and kept.
+    other = _other_message(data, wanted) if failure or len(UnknownFieldSet(message)) else ""
+    if failure or other:
+        failure = failure or "it is another kind of file"
+        raise WeightsError(f"{os.fspath(path)}: Failed to parse {wanted} file: {failure} ({len(data):,} bytes).{other}")
 
 
 def write_binary(path: StrPath, message: Message) -> None:

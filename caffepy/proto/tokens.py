@@ -117,6 +117,8 @@ class Tokens:
             )
         if char == "/" and self.text.startswith(("//", "/*"), self.start):
             self.fail(f"Expected identifier, got: {char}. A comment starts with # in this format.")
+        if char == "$" or self.text.startswith(("{{", "<%"), self.start):
+            self.fail(f"Expected identifier, got: {char}. This is a template: run the script that fills it in first.")
         if char > "~":
             self.fail(
                 f"Expected identifier, got: {char!a}. Only comments and strings may hold letters that are "

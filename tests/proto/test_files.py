@@ -1,0 +1,130 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from caffepy.proto.files import atomic_path, atomic_write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    target = tmp_path / "a.caffemodel"
+    for content in (b"first", b"second"):
+        with atomic_write(target) as file:
+            file.write(content)
+        assert target.read_bytes() == content
+    assert os.listdir(tmp_path) == ["a.caffemodel"]
+
+
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+
+    def write_half() -> None:
+        with atomic_write(target) as file:
+            file.write(b"ne")
+            file.flush()
+            assert target.read_bytes() == b"old"
+            raise KeyError("boom")
+
+    with pytest.raises(KeyError):
+        write_half()
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_path_for_a_library_that_replaces_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.h5"
+    with atomic_path(target) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".tmp"
+        temporary.unlink()
+        temporary.write_bytes(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+
+
+def test_mode_is_that_of_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    with atomic_write(tmp_path / "atomic") as file:
+        file.write(b"x")
+    assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_symbolic_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "real")
+    with atomic_write(tmp_path / "link") as file:
+        file.write(b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "real").read_bytes() == b"x"
+
+
+def test_long_names(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 255)
+    with atomic_write(target) as file:
+        file.write(b"x")
+    assert target.read_bytes() == b"x"
+
+
+def test_folder_and_device_are_refused_and_left(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), atomic_write(tmp_path):
+        pass
+    with pytest.raises(OSError, match="Not a regular file"), atomic_write("/dev/null"):
+        pass
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "none" / "a"):
+        pass
+
+
+def test_synced_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def logged_fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else f"file of {os.fstat(descriptor).st_size}"
+        events.append(f"sync {kind}")
+        fsync(descriptor)
+
+    def logged_replace(source: Path, target: Path) -> None:
+        events.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", logged_fsync)
+    monkeypatch.setattr(os, "replace", logged_replace)
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"12345")
+    assert events == ["sync file of 5", "rename", "sync folder"]
+
+
+WRITER = """
+import sys
+from caffepy.proto.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    while True:
+        file.write(b"new" * 100_000)
+        file.flush()
+        print("wrote", flush=True)
+"""
+
+
+def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with subprocess.Popen([sys.executable, "-c", WRITER, target], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"wrote\n"
+        process.send_signal(signal.SIGKILL)
+    assert target.read_bytes() == b"old"

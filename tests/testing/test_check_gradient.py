@@ -81,6 +81,18 @@ def test_one_wrong_element_is_found():
         check_gradient(setting(backward))
 
 
+def test_exhaustive_sees_what_a_direction_cannot():
+    """An error of three parts in a million of one element is below the tolerance of a sum over twelve."""
+
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[1].diff[2, 1] *= 1 + 3e-6
+
+    check_gradient(setting(backward))
+    with pytest.raises(AssertionError, match=r"bottom\[1\].diff: .* element \[2, 1\]"):
+        check_gradient(setting(backward), exhaustive=True)
+
+
 def test_arithmetic_in_float32_is_found():
     def forward(self, bottom, top):
         top[0].data[...] = (self.blobs[0].data * bottom[0].data * bottom[1].data).astype(np.float32)
@@ -94,7 +106,9 @@ def test_a_nan_in_a_diff_is_found():
         Product.backward(self, top, propagate_down, bottom)
         bottom[0].diff[0, 0] = np.nan
 
-    with pytest.raises(AssertionError, match=r"bottom\[0\].diff: .* got nan"):
+    with pytest.raises(
+        AssertionError, match=r"bottom\[0\].diff: .* got nan; .* element \[0, 0\]: expected .*, got nan"
+    ):
         check_gradient(setting(backward))
 
 

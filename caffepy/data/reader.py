@@ -30,7 +30,9 @@ class Batch:
     data: NDArray[np.float32]
     label: NDArray[np.float32]
     records: NDArray[np.int64]
+    # The draws of each record, and the placements they mean in an image of the first record's size.
     _words: NDArray[np.uint32] = field(repr=False)
+    _placed: list[tuple[int, int, bool]] = field(default_factory=list, repr=False)
     _shifts: NDArray[np.float32] | None = field(default=None, repr=False)
     # For each position the records that were passed over, each with the reason.
     _bad: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
@@ -164,6 +166,9 @@ class _Filler:
         """Draw for all records of a batch at once."""
         ordinals = np.arange(step * self.batch_size, (step + 1) * self.batch_size, dtype=np.int64)
         batch._words = self.transform.draw(ordinals)
+        placed = self.transform.place(batch._words, self.image_shape[1], self.image_shape[2])
+        columns = (np.broadcast_to(part, self.batch_size).tolist() for part in placed)
+        batch._placed = list(zip(*columns, strict=True))
         batch._shifts = self.transform.shifts(ordinals)
         batch._bad = [[] for _ in range(self.batch_size)]
 
@@ -171,10 +176,13 @@ class _Filler:
         """Put the record of ``ordinal``, or the next good one, at ``position``."""
         record, key, image, passed_over = self._good_record(self.order.record(ordinal))
         self._check_label(image.label, key)
-        _, height, width = image.array.shape
-        h_off, w_off, mirror = self.transform.place(batch._words[position], height, width)
-        shift = batch._shifts[position] if batch._shifts is not None and image.array.shape[0] == 3 else None
-        self.apply(image.array, int(h_off), int(w_off), bool(mirror), shift, batch.data[position])
+        channels, height, width = image.array.shape
+        h_off, w_off, mirror = batch._placed[position]
+        if image.array.shape != self.image_shape:
+            placed = self.transform.place(batch._words[position], height, width)
+            h_off, w_off, mirror = int(placed.h_off), int(placed.w_off), bool(placed.mirror)
+        shift = batch._shifts[position] if batch._shifts is not None and channels == 3 else None
+        self.apply(image.array, h_off, w_off, mirror, shift, batch.data[position])
         batch.label[position] = image.label
         batch.records[position] = record
         batch._bad[position] = passed_over

@@ -121,7 +121,7 @@ def bilinear(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, st
     if shape[2] != shape[3]:
         raise LayerError(f"bilinear filler: Filter must be square; got {shape[2]} x {shape[3]}.")
     factor = math.ceil(shape[3] / 2)
-    centre = (2 * factor - 1 - factor % 2) / (2 * factor)
+    centre = (shape[3] - 1) / (2 * factor)
     ramp = 1 - np.abs(np.arange(shape[3]) / factor - centre)
     return np.broadcast_to(np.outer(ramp, ramp).astype(np.float32), shape).copy()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from caffepy.cpu.batch_norm import BatchNorm
+from caffepy.cpu.dropout import Dropout
 from caffepy.cpu.relu import ReLU
 from caffepy.cpu.sgd import SGD
 from caffepy.cpu.softmax import Softmax
 from caffepy.cpu.softmax_loss import SoftmaxLoss
 from caffepy.cpu.transform import Transform
 
-__all__ = ["SGD", "ReLU", "Softmax", "SoftmaxLoss", "Transform"]
+__all__ = ["SGD", "BatchNorm", "Dropout", "ReLU", "Softmax", "SoftmaxLoss", "Transform"]

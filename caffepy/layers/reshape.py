@@ -1,0 +1,85 @@
+"""Reshape: the same values in another shape."""
+
+from __future__ import annotations
+
+import math
+
+from caffepy.blob import Blob
+from caffepy.layer import Layer, register_layer
+
+__all__ = ["Reshape"]
+
+
+@register_layer("Reshape")
+class Reshape(Layer):
+    """Replaces ``num_axes`` axes from ``axis`` on (-1 and 0 unless given: all) by reshape_param.shape.
+
+    In it 0 keeps the bottom's size in the same place, and one -1 takes what is left. A negative axis counts from the
+    end, where -1 is behind the last: it appends axes. Data and diff of the top are the bottom's memory
+    (reshape_layer.cpp).
+
+    Raises:
+        LayerError: axes that the bottom does not have, or another number of elements.
+    """
+
+    bottoms = (1, 1)
+    tops = (1, 1)
+    in_place = False
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.reshape_param
+        self.dims = list(param.shape.dim)
+        if self.dims.count(-1) > 1:
+            raise self.error(
+                "new shape contains multiple -1 dims; at most a single (1) value of -1 may be specified; "
+                f"got {', '.join(map(str, self.dims))}."
+            )
+        if any(dim < -1 for dim in self.dims):
+            raise self.error(f"a dim is a size, 0 or -1 (Check failed: shape[i] >= 0); got {min(self.dims)}.")
+        if param.num_axes < -1:
+            raise self.error(f"num_axes must be >= 0, or -1 for all; got {param.num_axes}.")
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param, shape = self.param.reshape_param, bottom[0].shape
+        begin = param.axis if param.axis >= 0 else len(shape) + param.axis + 1
+        if not 0 <= begin <= len(shape):
+            raise self.error(f"axis {param.axis} out of range for a bottom {bottom[0].shape_string}.")
+        end = len(shape) if param.num_axes == -1 else begin + param.num_axes
+        if end > len(shape):
+            raise self.error(
+                f"end_axis = axis + num_axes is out of range: {begin} + {param.num_axes} for a bottom "
+                f"{bottom[0].shape_string}."
+            )
+        middle = list(self.dims)
+        for i, dim in enumerate(middle):
+            if dim == 0:
+                if begin + i >= len(shape):
+                    raise self.error(
+                        "new shape contains a 0, but there was no corresponding bottom axis to copy: "
+                        f"dim {i} would be axis {begin + i} of a bottom {bottom[0].shape_string}."
+                    )
+                middle[i] = shape[begin + i]
+        if -1 in middle:
+            place = middle.index(-1)
+            known = math.prod(shape[:begin]) * math.prod(shape[end:]) * math.prod(middle[:place] + middle[place + 1 :])
+            if known == 0 or bottom[0].count % known:
+                raise self.error(
+                    f"bottom count ({bottom[0].count}) must be divisible by the product of the specified dimensions "
+                    f"({known})."
+                )
+            middle[place] = bottom[0].count // known
+        result = (*shape[:begin], *middle, *shape[end:])
+        if math.prod(result) != bottom[0].count:
+            raise self.error(
+                f"output count must match input count: shape {' '.join(map(str, result))} has {math.prod(result)} "
+                f"elements, the bottom {bottom[0].shape_string}. A dim of -1 takes what is left."
+            )
+        top[0].reshape(*result)
+        top[0].share_data(bottom[0])
+        top[0].share_diff(bottom[0])
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Nothing to do: the memory is shared."""
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Nothing to do: the memory is shared."""

@@ -1,0 +1,135 @@
+"""Writing an LMDB so that it appears whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lmdb
+
+from caffepy.data.source import key_text
+from caffepy.errors import DataError
+
+__all__ = ["LmdbWriter"]
+
+logger = logging.getLogger("caffepy")
+
+# Caffe's convert_imageset commits as often.
+_COMMIT_EVERY = 1000
+_FIRST_MAP_SIZE = 1 << 26
+# LMDB's limit on keys, as it is compiled everywhere.
+_MAX_KEY = 511
+
+
+class LmdbWriter:
+    """A new LMDB at ``path``, made beside it under a hidden name and renamed when the block ends without an error.
+
+    ::
+
+        with LmdbWriter("train_lmdb") as writer:
+            writer.put(b"00000000_cat.jpg", datum.SerializeToString())
+
+    A killed run leaves at most a folder ``.train_lmdb.*.partial`` and never a part of ``train_lmdb``.
+
+    Raises:
+        DataError: ``path`` exists, its folder does not, or the disk refuses a write.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        #: Records put so far.
+        self.count = 0
+        self._pending: list[tuple[bytes, bytes]] = []
+        self._environment: Any = None
+
+    def __enter__(self) -> LmdbWriter:
+        target = self.path.absolute()
+        if target.exists() or target.is_symlink():
+            raise DataError(
+                f"cannot make the database '{self.path}': mkdir {self.path} failed, it exists. "
+                "Remove it first, or give another name."
+            )
+        if not target.parent.is_dir():
+            raise DataError(f"cannot make the database '{self.path}': there is no folder '{target.parent}'.")
+        for left in target.parent.glob(f".{target.name}.*.partial"):
+            logger.warning(
+                "'%s' is left from an interrupted conversion, or of one still running; it may be removed.", left
+            )
+        self._folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            self._folder.mkdir()
+            # No lock file: nobody else knows this folder, and Caffe reads without one.
+            self._environment = lmdb.open(
+                os.fspath(self._folder), map_size=_FIRST_MAP_SIZE, lock=False, max_dbs=0, mode=0o644, sync=False
+            )
+        except (OSError, lmdb.Error) as error:
+            self._discard()
+            raise DataError(f"cannot make the database '{self.path}': {error}.") from error
+        return self
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add a record; keys are cut at 511 bytes, LMDB's limit. Records are ordered by key.
+
+        Raises:
+            DataError: the disk refuses it, or the key is empty or there already.
+        """
+        self._pending.append((key[:_MAX_KEY], value))
+        self.count += 1
+        if len(self._pending) >= _COMMIT_EVERY:
+            self._commit()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._commit()
+            self._environment.sync(True)
+            self._environment.close()
+            target = self.path.absolute()
+            os.rename(self._folder, target)
+            _sync_folder(target)
+            _sync_folder(target.parent)
+        except (OSError, lmdb.Error) as failure:
+            self._discard()
+            raise DataError(f"cannot finish the database '{self.path}': {failure}.") from failure
+        except BaseException:
+            self._discard()
+            raise
+
+    def _commit(self) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    for key, value in self._pending:
+                        if not transaction.put(key, value, overwrite=False):
+                            raise DataError(f"the database '{self.path}' would have two records '{key_text(key)}'.")
+                self._pending.clear()
+                return
+            except lmdb.MapFullError:
+                # The whole transaction is undone and done again in a larger map, as Caffe does it.
+                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+            except lmdb.Error as error:
+                raise DataError(f"cannot write the database '{self.path}': {error}.") from error
+
+    def _discard(self) -> None:
+        if self._environment is not None:
+            self._environment.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -347,16 +347,17 @@ def check_layer(case: Case, backends: str | Sequence[str] = ("cpu",)) -> None:
     unknown = sorted(set(case.waived) - set(CHECKS))
     if unknown:
         raise AssertionError(f"{case.title}: waived names no check: {', '.join(unknown)}. Checks: {', '.join(CHECKS)}.")
-    failures: list[tuple[str, Exception]] = []
+    failures: dict[str, list[str]] = {}
+    cause: Exception | None = None
     for device in [backends] if isinstance(backends, str) else backends:
         for name, check in CHECKS.items():
             error = _run_one(name, check, case, device)
             if error is not None:
-                failures.append((f"{device}, {name}", error))
+                cause = cause or error
+                text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+                failures.setdefault(text, []).append(f"{device} {name}")
     if failures:
-        lines = [
-            f"  {where}: {error if isinstance(error, AssertionError) else f'{type(error).__name__}: {error}'}"
-            for where, error in failures
-        ]
-        text = f"{case.title}: {len(failures)} checks failed\n" + "\n".join(lines)
-        raise AssertionError(text) from failures[0][1]
+        lines = [f"  {', '.join(where)}: {text}" for text, where in failures.items()]
+        raise AssertionError(
+            f"{case.title}: fails {sum(map(len, failures.values()))} checks\n" + "\n".join(lines)
+        ) from cause

@@ -83,7 +83,8 @@ def failing(setting):
     with pytest.raises(AssertionError) as caught:
         check_layer(setting)
     text = str(caught.value)
-    return set(re.findall(r"^  cpu, (\w+):", text, re.M)), text
+    lines = re.findall(r"^  ((?:cpu \w+(?:, )?)+):", text, re.M)
+    return {name.removeprefix("cpu ") for line in lines for name in line.split(", ")}, text
 
 
 def test_a_correct_layer_passes():
@@ -295,9 +296,18 @@ def test_a_crash_is_reported_with_its_type_and_its_cause():
     def forward(self, bottom, top):
         raise KeyError("mask")
 
-    with pytest.raises(AssertionError, match=r"reference: KeyError: 'mask'") as caught:
+    with pytest.raises(AssertionError, match=r"cpu reference, cpu stale_memory, .*: KeyError: 'mask'") as caught:
         check_layer(broken(forward=forward))
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_one_cause_of_many_failures_is_told_once():
+    with pytest.raises(AssertionError) as caught:
+        check_layer(case('type: "KitUnheardOf"', [SHAPE]))
+    title, line = str(caught.value).splitlines()
+    assert title == 'type: "KitUnheardOf": fails 13 checks'
+    assert line.startswith("  cpu counts, cpu reference, ")
+    assert "NetError: Unknown layer type: KitUnheardOf" in line
 
 
 def test_in_place_may_be_refused_by_the_settings():
@@ -314,7 +324,7 @@ def test_a_waived_check_is_left_out_and_must_fail():
     waived = case(setting.prototxt, [SHAPE], reference=_reference, waived={"allocation": "shown on purpose"})
     check_layer(waived)
     idle = case(GOOD.prototxt, [SHAPE], reference=_reference, waived={"allocation": "shown on purpose"})
-    with pytest.raises(AssertionError, match=r"allocation: is waived \(shown on purpose\) but passes"):
+    with pytest.raises(AssertionError, match=r"cpu allocation: is waived \(shown on purpose\) but passes"):
         check_layer(idle)
     with pytest.raises(AssertionError, match=r"waived names no check: alocation. Checks: counts, reference"):
         check_layer(case(GOOD.prototxt, [SHAPE], waived={"alocation": "typo"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +30,11 @@ def test_seed_2():
 
 
 def test_skips_are_counted_by_reason(tmp_path):
-    shutil.copy(CONFTEST, tmp_path / "conftest.py")
-    with open(tmp_path / "conftest.py", "a") as file:
-        file.write('\nBACKENDS["gpu"] = "no GPU on this machine"\n')
+    text = CONFTEST.read_text(encoding="utf-8")
+    line = 'BACKENDS = {"cpu": ""}'
+    assert line in text
+    text = text.replace(line, 'BACKENDS = {"cpu": "", "gpu": "no GPU on this machine"}')
+    (tmp_path / "conftest.py").write_text(text, encoding="utf-8")
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]

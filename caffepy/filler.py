@@ -27,7 +27,7 @@ def fill(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: 
     """Values of ``shape`` as ``filler`` says, float32, drawn from ``stream`` at ``step``.
 
     Raises:
-        LayerError: an unknown type, or settings that its type does not have.
+        LayerError: an unknown type, no elements, or settings that its type does not have.
     """
     make = FILLERS.get(filler.type)
     if make is None:
@@ -36,6 +36,10 @@ def fill(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: 
     if filler.sparse != -1 and filler.type != "gaussian":
         raise LayerError(
             f"Sparsity not supported by this Filler: 'sparse' is for type gaussian; got type '{filler.type}'."
+        )
+    if _count(shape) == 0:
+        raise LayerError(
+            f"a blob to be filled has at least one element (Check failed: blob->count()); got shape {shape}."
         )
     return make(filler, shape, stream, step)
 

@@ -154,7 +154,7 @@ def draw(path: str | os.PathLike[str], history: History, title: str, max_iter: i
     figure = Figure(figsize=(9, total))
     FigureCanvasAgg(figure)
     # Margins by hand: matplotlib's own layouts take as long as the drawing.
-    figure.subplots_adjust(left=0.1, right=0.98, top=1 - 0.4 / total, bottom=0.5 / total, hspace=0.14)
+    figure.subplots_adjust(left=0.11, right=0.98, top=1 - 0.4 / total, bottom=0.5 / total, hspace=0.14)
     axes: list[Axes] = list(figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
     done = history.last_iteration
     of = f" of {max_iter:,}" if max_iter else ""
@@ -242,7 +242,7 @@ def _rate(axis: Axes, history: History) -> None:
         _log_scale(axis)
     elif len(finite):
         axis.set_ylim(0, 1.15 * finite.max())
-    axis.set_ylabel("learning\nrate")
+    axis.set_ylabel("learning rate", fontsize=9)
 
 
 def _window(count: int) -> int:

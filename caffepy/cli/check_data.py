@@ -1,0 +1,84 @@
+"""``caffepy check-data``: what in a database would stop or spoil a training run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from caffepy.cli.command import CaffeCommand
+from caffepy.cli.options import database_option
+
+if TYPE_CHECKING:
+    from caffepy.data.check import DataReport
+
+__all__ = ["command"]
+
+
+@click.command("check-data", cls=CaffeCommand)
+@click.argument("db")
+@database_option
+@click.option("--limit", type=click.IntRange(1), help="Look at so many records, taken evenly. [default: all]")
+@click.option("--num-output", type=click.IntRange(1), help="Classes of the net: labels must be below.")
+@click.option(
+    "--crop-size", type=click.IntRange(0), default=0, help="As in transform_param: images must not be smaller."
+)
+@click.option("--force-color", is_flag=True, help="Decode as force_color does.")
+@click.option("--force-gray", is_flag=True, help="Decode as force_gray does.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="All cores unless given.")
+def command(
+    db: str,
+    backend: str,
+    limit: int | None,
+    num_output: int | None,
+    crop_size: int,
+    force_color: bool,
+    force_gray: bool,
+    threads: int,
+) -> int:
+    """Decode the records of DB; tell sizes and labels, and name what a net would stumble on.
+
+    The exit code is 1 if something is wrong.
+    """
+    if force_color and force_gray:
+        raise click.UsageError("--force-color and --force-gray exclude each other.")
+    from caffepy.cli.output import counting, logged
+    from caffepy.data.check import check_data
+    from caffepy.data.source import open_source
+
+    with logged() as err:
+        source = open_source(db, backend.upper())
+        try:
+            with counting(err, "records") as progress:
+                report = check_data(
+                    source,
+                    limit=limit,
+                    num_output=num_output,
+                    crop_size=crop_size,
+                    color="color" if force_color else "gray" if force_gray else None,
+                    threads=threads or os.cpu_count() or 1,
+                    progress=progress,
+                )
+        finally:
+            source.close()
+    for line in _lines(report):
+        click.echo(line)
+    return 0 if report.ok else 1
+
+
+def _lines(report: DataReport) -> list[str]:
+    lines = [f"{report.path}: {report.records:,} records, {report.scanned:,} looked at"]
+    for shape, count in report.shapes.most_common(5):
+        lines.append(f"  {' x '.join(map(str, shape))} (channels x height x width): {count:,}")
+    if len(report.shapes) > 5:
+        lines.append(f"  and {len(report.shapes) - 5} more sizes")
+    labels = report.labels
+    if labels:
+        each = f"{min(labels.values()):,} to {max(labels.values()):,} records each"
+        lines.append(f"  {len(labels):,} labels, from {min(labels)} to {max(labels)}; {each}")
+    lines += [f"bad: {reason}" for reason in report.bad]
+    if report.bad_count > len(report.bad):
+        lines.append(f"bad: {report.bad_count - len(report.bad):,} more")
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    return [*lines, "Nothing is wrong." if report.ok else f"{report.bad_count:,} bad, {len(report.warnings)} warnings."]

@@ -1,0 +1,85 @@
+"""Flags that several commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from caffepy.backend import Backend
+
+__all__ = [
+    "backend_options",
+    "comma_list",
+    "database_option",
+    "open_backend",
+    "resize_options",
+    "state_options",
+    "written_as_lmdb",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def state_options(function: Function) -> Function:
+    """-level and -stage."""
+    function = click.option("--level", type=int, default=0, help="Level of the net's state.")(function)
+    return click.option("--stage", default="", help="Stages of the net's state, separated by commas.")(function)
+
+
+def backend_options(function: Function) -> Function:
+    """-gpu and -threads."""
+    function = click.option(
+        "--gpu", default="", help="GPUs: 0, or 0,1, or all. This release computes on the CPU only."
+    )(function)
+    return click.option("--threads", type=click.IntRange(min=1), help="Threads that compute; all cores unless given.")(
+        function
+    )
+
+
+def database_option(function: Function) -> Function:
+    """-backend, of a database."""
+    choice = click.Choice(["lmdb", "leveldb"], case_sensitive=False)
+    return click.option("--backend", type=choice, default="lmdb", show_default=True, help="Kind of database.")(function)
+
+
+def resize_options(function: Function) -> Function:
+    """-resize_height and -resize_width."""
+    size = click.IntRange(0)
+    function = click.option("--resize-width", type=size, default=0, help="Width images are resized to.")(function)
+    return click.option("--resize-height", type=size, default=0, help="Height images are resized to.")(function)
+
+
+def written_as_lmdb(backend: str) -> None:
+    """Refuse to write a LevelDB.
+
+    Raises:
+        UsageError: ``backend`` is not lmdb.
+    """
+    if backend.lower() != "lmdb":
+        raise click.UsageError(
+            "caffepy writes LMDBs only. Leave -backend out, and write 'backend: LMDB' in data_param."
+        )
+
+
+def comma_list(text: str) -> list[str]:
+    """The parts of ``a,b``; none of an empty text."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def open_backend(gpu: str, threads: int | None) -> Backend:
+    """The backend that -gpu and -threads ask for.
+
+    Raises:
+        BackendError: a GPU; UsageError: a text that names none.
+    """
+    from caffepy.devices import get_backend
+
+    if not gpu:
+        return get_backend("cpu", threads=threads)
+    if gpu != "all" and not re.fullmatch(r"\d+(,\d+)*", gpu):
+        raise click.UsageError(f"-gpu takes a number, several with commas between, or all; got '{gpu}'.")
+    return get_backend("gpu" if gpu == "all" or "," in gpu else f"gpu:{gpu}", threads=threads)

@@ -34,6 +34,8 @@ class Case:
         kink_at: where the function has its kinks.
         tops_checked: tops, by index, that carry a gradient; all unless given (an argmax has none).
         label: short text for the test's name.
+        blobs_after: what forward should make of the learnable blobs (BatchNorm's running sums), as ``reference``
+            does of the tops; None where it leaves them alone.
         draw_blobs: how to fill learnable blobs, by index. A blob without an entry keeps what its filler gave, unless
             that is the same number everywhere: then it is drawn from [0.5, 1.5), or a forgotten bias would not show.
         blobs_checked: learnable blobs, by index, that carry a gradient; all unless given (BatchNorm's sums have none).
@@ -53,6 +55,7 @@ class Case:
     kink_at: float = 0.0
     tops_checked: Sequence[int] | None = None
     label: str = ""
+    blobs_after: Reference | None = None
     draw_blobs: Mapping[int, Draw] = field(default_factory=dict)
     blobs_checked: Sequence[int] | None = None
     kind: str = ""

@@ -13,10 +13,10 @@ The checks, by name (the keys of `CHECKS`): what a layer cannot pass is named in
 
 ========================  ============================================================================================
 ``counts``                the case has as many bottoms and tops as the class declares
-``reference``             the tops equal the case's reference, in float32 and float64
+``reference``             the tops equal the case's reference (blobs, its blobs_after), in float32 and float64
 ``stale_memory``          no NaN comes out when tops, diffs and scratch held NaN before: nothing is read unwritten
 ``repeat``                a second pass gives the same bits; bottom diffs are overwritten
-``keeps_inputs``          forward leaves bottoms alone; backward leaves all data and the tops' diffs alone
+``keeps_inputs``          forward leaves bottoms and blobs alone, backward all data and the tops' diffs
 ``accumulate``            learnable blobs' diffs accumulate: two backward passes give twice the diff
 ``propagate_down``        a bottom for which propagate_down is false keeps its diff, and the others get theirs
 ``param_propagate_down``  the same for learnable blobs
@@ -60,14 +60,19 @@ def _near(case: Case, under: LayerUnderTest) -> Tolerance:
     return tolerance(case.kind or kind_of(under.layer.type), under.backend.dtype)
 
 
-def _check_tops(case: Case, under: LayerUnderTest, tops: list[Values], dtype: str) -> None:
-    if case.reference is None:
-        return
-    expected = list(case.reference([v.copy() for v in under.values], [v.copy() for v in under.blob_values]))
-    if len(expected) != len(tops):
-        raise AssertionError(f"the reference gives {len(expected)} tops, the case has {len(tops)}.")
-    for i, (got, want) in enumerate(zip(tops, expected, strict=True)):
-        assert_close(got, want, _near(case, under), f"top[{i}] differs from the reference ({dtype})")
+def _check_reference(case: Case, under: LayerUnderTest, tops: list[Values], when: str) -> None:
+    """Compare the tops with ``case.reference``, and what forward left of the learnable blobs with ``blobs_after``."""
+    for reference, results, word in (
+        (case.reference, tops, "top"),
+        (case.blobs_after, [under.copy(blob.data) for blob in under.layer.blobs], "blobs"),
+    ):
+        if reference is None:
+            continue
+        expected = list(reference([v.copy() for v in under.values], [v.copy() for v in under.blob_values]))
+        if len(expected) != len(results):
+            raise AssertionError(f"the reference of {word} gives {len(expected)} arrays, the layer has {len(results)}.")
+        for i, (got, want) in enumerate(zip(results, expected, strict=True)):
+            assert_close(got, want, _near(case, under), f"{word}[{i}] differs from the reference ({when})")
 
 
 def _compare(left: Pass, right: Pass, near: Tolerance | None, what: str) -> None:
@@ -106,7 +111,7 @@ def _reference(case: Case, device: str) -> None:
                 raise AssertionError(
                     f"top[{i}]: expected {dtype}, got {top.data.dtype}; did the layer replace the array?"
                 )
-        _check_tops(case, under, tops, dtype)
+        _check_reference(case, under, tops, dtype)
 
 
 def _stale_memory(case: Case, device: str) -> None:
@@ -143,6 +148,10 @@ def _keeps_inputs(case: Case, device: str) -> None:
     under.backward(diffs)
     for i, (blob, values) in enumerate(zip(under.bottom, under.values, strict=True)):
         assert_same_bits(under.copy(blob.data).astype(np.float64), values, f"backward changed bottom[{i}].data")
+    if case.blobs_after is None:
+        for j, (blob, values) in enumerate(zip(under.layer.blobs, under.blob_values, strict=True)):
+            what = f"a pass changed blobs[{j}].data; where it should, say to what by the case's blobs_after"
+            assert_same_bits(under.copy(blob.data).astype(np.float64), values, what)
     for i, top in enumerate(under.top):
         assert_same_bits(under.copy(top.data), tops[i], f"backward changed top[{i}].data")
         assert_same_bits(under.copy(top.diff).astype(np.float64), diffs[i], f"backward changed top[{i}].diff")
@@ -235,7 +244,7 @@ def _batch(case: Case, device: str) -> None:
         result = under.run()
         for i, top in enumerate(result.tops):
             assert_finite(top, f"top[{i}] at batch {size} after batch {own[0][0]}")
-        _check_tops(case, under, result.tops, f"float32, batch {size} after batch {own[0][0]}")
+        _check_reference(case, under, result.tops, f"float32, batch {size} after batch {own[0][0]}")
         fresh = LayerUnderTest(case, under.backend, shapes=case.with_batch(size))
         fresh.values, fresh.blob_values = under.values, under.blob_values
         _compare(result, fresh.run(), None, f"at batch {size} after another size differs from a layer made for {size}")

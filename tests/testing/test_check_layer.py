@@ -131,6 +131,11 @@ def forward_writes_bottom(self, bottom, top):
     Square.forward(self, bottom, top)
 
 
+def forward_writes_blob(self, bottom, top):
+    Square.forward(self, bottom, top)
+    self.blobs[1].data[...] *= 2
+
+
 def forward_in_float16(self, bottom, top):
     Square.forward(self, bottom, top)
     if self.backend.dtype == np.float32:
@@ -234,6 +239,7 @@ BROKEN = [
     ("stale_memory", {"backward_bottom": bottom_left_out}, r"bottom\[0\].diff after the first backward: stale"),
     ("repeat", {"forward": forward_counts_calls}, r"top\[0\].data of a second pass differs from the first: 30 of 30"),
     ("keeps_inputs", {"forward": forward_writes_bottom}, r"forward changed bottom\[0\].data: 30 of 30 values"),
+    ("keeps_inputs", {"forward": forward_writes_blob}, r"a pass changed blobs\[1\].data; where it should, .*: 1 of 1"),
     ("keeps_inputs", {"backward": backward_writes_top_diff}, r"backward changed top\[0\].diff: 30 of 30 values"),
     ("keeps_inputs", {"backward": backward_writes_top_data}, r"backward changed top\[0\].data: 15 of 30 values"),
     ("accumulate", {"backward_blobs": blobs_overwritten}, r"blobs\[0\].diff after two backward passes is not twice"),
@@ -331,13 +337,20 @@ def test_a_waived_check_is_left_out_and_must_fail():
 
 
 def test_a_reference_with_another_number_of_tops_is_an_error():
-    with pytest.raises(AssertionError, match="the reference gives 2 tops, the case has 1"):
+    with pytest.raises(AssertionError, match="the reference of top gives 2 arrays, the layer has 1"):
         check_layer(case(GOOD.prototxt, [SHAPE], reference=lambda bottoms, blobs: _reference(bottoms, blobs) * 2))
 
 
 def test_a_reference_of_another_shape_is_an_error():
     with pytest.raises(AssertionError, match=r"top\[0\] differs .*expected shape \(2, 5, 3\), got \(2, 3, 5\)"):
         check_layer(case(GOOD.prototxt, [SHAPE], reference=lambda b, w: [np.swapaxes(_reference(b, w)[0], 1, 2)]))
+
+
+def test_blobs_that_forward_changes_are_compared():
+    setting = broken(forward=forward_writes_blob)
+    check_layer(case(setting.prototxt, [SHAPE], reference=_reference, blobs_after=lambda b, w: [w[0], 2 * w[1]]))
+    with pytest.raises(AssertionError, match=r"blobs\[1\] differs from the reference \(float32\): 1 of 1 values"):
+        check_layer(case(setting.prototxt, [SHAPE], reference=_reference, blobs_after=lambda b, w: [w[0], 3 * w[1]]))
 
 
 def test_a_constant_bias_is_given_other_values():

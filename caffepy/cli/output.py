@@ -25,7 +25,7 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def logged() -> Iterator[Console]:
-    """Caffe's lines to stderr while the block runs: bare on a terminal, else in glog's shape; gives stderr's console."""
+    """Caffe's lines to stderr while the block runs, bare on a terminal, else in glog's shape; gives stderr."""
     from caffepy.monitor.log import GlogFormatter
 
     target = console(stderr=True)

@@ -94,9 +94,19 @@ class Curves(Observer):
             for net in solver.test_nets
         ]
         self.history = History()
+        self._import_matplotlib()
         if solver.iter and self.metrics is not None and Path(self.metrics).exists():
             for record in read_metrics(self.metrics):
                 self._add(record)
+
+    def _import_matplotlib(self) -> None:
+        """Now, so that the first picture does not look like a slow iteration."""
+        # Without a home folder it says so at length; the picture is the same.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+        try:
+            import matplotlib.figure  # noqa: F401
+        except ImportError as error:
+            self._warn(error)
 
     def _add(self, record: dict[str, Any]) -> None:
         """A line of the metrics file."""
@@ -132,9 +142,12 @@ class Curves(Observer):
             self._drawn_at = time.perf_counter()
             self._took = self._drawn_at - began
         except Exception as error:
-            if not self._failed:
-                _log.warning("%s cannot be drawn (the run goes on): %s: %s", self.path, type(error).__name__, error)
-            self._failed = True
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        if not self._failed:
+            _log.warning("%s cannot be drawn (the run goes on): %s: %s", self.path, type(error).__name__, error)
+        self._failed = True
 
 
 def draw(path: str | os.PathLike[str], history: History, title: str, max_iter: int = 0) -> None:

@@ -1,0 +1,86 @@
+"""``caffepy time``: how long each layer takes."""
+
+from __future__ import annotations
+
+import logging
+from statistics import fmean, median
+from typing import TYPE_CHECKING
+
+import click
+
+from caffepy.cli.command import CaffeCommand
+from caffepy.cli.options import backend_options, comma_list, open_backend, state_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from caffepy.net.timing import Timing
+
+__all__ = ["command"]
+
+_log = logging.getLogger("caffepy")
+
+
+@click.command("time", cls=CaffeCommand)
+@click.option("--model", required=True, metavar="FILE", help="The net's prototxt.")
+@click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="How many passes.")
+@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
+@backend_options
+@state_options
+def command(model: str, iterations: int, phase: str, gpu: str, threads: int | None, stage: str, level: int) -> None:
+    """Time a net layer by layer, forward and backward.
+
+    The averages are what Caffe shows; the medians in the table on a terminal do not mind an interruption.
+    """
+    from caffepy.cli.output import console, logged
+    from caffepy.net import Net
+    from caffepy.net.timing import time_layers
+    from caffepy.proto import caffe_pb2
+
+    with logged():
+        backend = open_backend(gpu, threads)
+        number = caffe_pb2.Phase.Value(phase.upper())
+        with Net(model, number, backend, level=level, stages=comma_list(stage)) as net:
+            _log.info("Performing Forward")
+            net.forward()
+            _log.info("Initial loss: %g", net.loss())
+            _log.info("Performing Backward")
+            net.backward()
+            _log.info("*** Benchmark begins ***")
+            _log.info("Testing for %d iterations.", iterations)
+            timing = time_layers(
+                net,
+                iterations,
+                lambda i, spent: _log.info("Iteration: %d forward-backward time: %g ms.", i, spent),
+            )
+        _caffe_lines(timing)
+    out = console()
+    if out.is_terminal:
+        out.print(_table(timing))
+
+
+def _caffe_lines(timing: Timing) -> None:
+    _log.info("Average time per layer: ")
+    for layer in timing.layers:
+        for name, series in (("forward", layer.forward), ("backward", layer.backward)):
+            _log.info("%10s\t%s: %g ms.", layer.name, name, fmean(series) if series else 0.0)
+    forward, backward = timing.mean
+    _log.info("Average Forward pass: %g ms.", forward)
+    _log.info("Average Backward pass: %g ms.", backward)
+    _log.info("Average Forward-Backward: %g ms.", timing.total / len(timing.forward))
+    _log.info("Total Time: %g ms.", timing.total)
+    _log.info("*** Benchmark ends ***")
+
+
+def _table(timing: Timing) -> Table:
+    from caffepy.cli.output import make_table
+
+    forward, backward = timing.middle
+    rows = []
+    for layer in timing.layers:
+        ahead, back = (median(series) if series else 0.0 for series in (layer.forward, layer.backward))
+        share = (ahead + back) / (forward + backward) if forward + backward else 0.0
+        rows.append([layer.name, layer.type, f"{ahead:.3f}", f"{back:.3f}" if back else "", f"{100 * share:.1f} %"])
+    total = ["whole pass", "", f"{forward:.3f}", f"{backward:.3f}", ""]
+    columns = ["layer", "type", "forward, ms", "backward, ms", "share"]
+    return make_table(columns, [*rows, total], left=2, foot=1)

@@ -76,6 +76,10 @@ def test_no_exception_is_left_over():
     assert set(WITHOUT_CASES) <= set(_built_in())
 
 
+def test_each_waiver_gives_a_reason():
+    assert not [(file, name) for file, case in CASES for name, why in case.waived.items() if len(why.split()) < 3]
+
+
 @pytest.mark.parametrize(("file", "case"), CASES, ids=_ids())
 def test_layer(file, case, backend):
     check_layer(case, backend)

@@ -39,7 +39,7 @@ class _Probe:
 
     def __init__(self, case: Case, device: str) -> None:
         self.under = LayerUnderTest(case, poisoned(get_backend(device, "float64")))
-        _leave_kinks(case, self.under.values)
+        _leave_kinks(case, self.under)
         self.under.forward()
         self.under.clear_blob_diffs()
         self.top_diffs = self.under.draw_top_diffs()
@@ -68,12 +68,17 @@ class _Probe:
         return (above - below) / (2 * step)
 
 
-def _leave_kinks(case: Case, bottoms: list[Values]) -> None:
-    for index in range(len(bottoms)):
-        if case.kink > 0 and (case.gradient is None or index in case.gradient):
-            offset = bottoms[index] - case.kink_at
-            near = np.abs(offset) < case.kink
-            bottoms[index][near] += np.where(offset[near] < 0, -case.kink, case.kink)
+def _gradient_bottoms(case: Case, under: LayerUnderTest) -> list[int]:
+    return list(case.gradient) if case.gradient is not None else [i for i, p in enumerate(under.propagate) if p]
+
+
+def _leave_kinks(case: Case, under: LayerUnderTest) -> None:
+    """Move values that are near a kink to its edge; labels stay."""
+    for index in _gradient_bottoms(case, under) if case.kink > 0 else []:
+        values = under.values[index]
+        offset = values - case.kink_at
+        near = np.abs(offset) < case.kink
+        values[near] = case.kink_at + np.where(offset[near] < 0, -case.kink, case.kink)
 
 
 def _directions(shape: tuple[int, ...], count: int, random: np.random.Generator) -> Iterator[Values]:
@@ -141,7 +146,7 @@ def check_gradient(
     probe = _Probe(case, backend)
     under = probe.under
     random = np.random.default_rng(2015)
-    bottoms = case.gradient if case.gradient is not None else [i for i, p in enumerate(under.propagate) if p]
+    bottoms = _gradient_bottoms(case, under)
     blobs = case.blobs_checked if case.blobs_checked is not None else range(len(under.layer.blobs))
     targets = [(f"bottom[{i}].diff", under.values[i], probe.bottom_diffs[i]) for i in bottoms]
     targets += [(f"blobs[{j}].diff", under.blob_values[j], probe.blob_diffs[j]) for j in blobs]

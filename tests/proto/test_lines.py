@@ -88,6 +88,7 @@ def test_many_layers_are_cheap() -> None:
     tracemalloc.stop()
     # Six fields of a layer at 12 bytes, two blocks at 8, and spare room of growing arrays; the message is not traced.
     assert used < 200 * count
+    assert [lines.at("layer", index).line for index in (count - 1, count, -1)] == [2 * count - 1, 1, 1]
     start = time.perf_counter()
     assert sum(lines.at("layer", i).at("relu_param").line for i in range(count)) == sum(range(2, 2 * count + 2, 2))
     # One look-up that scans all layers takes a millisecond: in a walk over all of them that would be 20 seconds.

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from caffepy.data.datum import decode_image, encode
 from caffepy.data.image_list import Entry, image_path, missing_files
+from caffepy.data.in_order import in_order
 from caffepy.data.lmdb_writer import LmdbWriter
 from caffepy.data.resize import resize
 from caffepy.errors import DataError
 from caffepy.random import Stream
 
 __all__ = ["ConversionReport", "ConversionSettings", "convert_images", "plan_conversion"]
-
-T = TypeVar("T")
-Result = TypeVar("Result")
 
 # Names listed in a message.
 _SHOWN = 5
@@ -35,7 +31,7 @@ class ConversionSettings:
         resize_height: with ``resize_width``, the size of all records; 0 and 0 keep each image's own.
         resize_width: see ``resize_height``.
         check_size: refuse an image of another size than the first.
-        encoded: store a compressed image, not pixels. A file in that format that is not resized is stored byte for byte.
+        encoded: store a compressed image, not pixels. A file of that format that is not resized is stored as it is.
         encode_type: jpg or png; implies ``encoded``. Empty takes each file's own format.
         shuffle: random order, the same for the same ``seed``.
         seed: of the shuffle.
@@ -123,7 +119,7 @@ def convert_images(
 
     first: tuple[str, tuple[int, ...]] | None = None
     with LmdbWriter(database) as writer:
-        for (number, entry), made in zip(numbered, _in_order(encode_one, numbered, threads), strict=True):
+        for (number, entry), made in zip(numbered, in_order(encode_one, numbered, threads), strict=True):
             if isinstance(made, DataError):
                 if not settings.skip_bad:
                     raise made
@@ -184,22 +180,6 @@ def _check_size(first: tuple[str, tuple[int, ...]], name: str, shape: tuple[int,
             f"check_size: image '{name}' is {size}, but the first, '{first[0]}', is {expected}. "
             f"Incorrect data field size {math.prod(shape)}. Give resize_height and resize_width."
         )
-
-
-def _in_order(function: Callable[[T], Result], items: Iterable[T], threads: int) -> Iterator[Result]:
-    """``map`` on a few threads, with few results waiting: a list of a million images must not lie in memory."""
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="caffepy-convert") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 4 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _missing_text(missing: list[Entry], listed: int, root: str | os.PathLike[str]) -> str:

@@ -40,7 +40,8 @@ class Signals(Observer):
         self._solver: Solver | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._notes: list[str] = []
-        self._stopping = False
+        #: Whether a signal has asked the run to stop.
+        self.stopping = False
 
     def on_begin(self, solver: Solver) -> None:
         self._solver = solver
@@ -72,12 +73,12 @@ class Signals(Observer):
         elif effect == "snapshot":
             self._note(f"{which.name}: snapshot after this iteration.")
             self._solver.request_snapshot()
-        elif self._stopping and which == signal.SIGINT:
+        elif self.stopping and which == signal.SIGINT:
             _end(which)
         else:
             again = " Once more ends at once, without a snapshot." if which == signal.SIGINT else ""
             self._note(f"{which.name}: stop after this iteration.{again}")
-            self._stopping = True
+            self.stopping = True
             self._solver.request_stop()
 
     def _note(self, text: str) -> None:

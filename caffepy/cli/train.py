@@ -216,6 +216,9 @@ def _train(
             backend.device, backend.threads, solver.seed, solver.param.max_iter, folder,
         )  # fmt: skip
         solver.solve(state)
+        _log.info("Curves: %s", folder / "curves.png")
+        if signals.stopping and solver.param.snapshot_after_train:
+            _log.info("The same command with --resume auto goes on from here.")
 
 
 def _data_options(flags: _Flags) -> DataOptions:

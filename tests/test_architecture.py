@@ -64,7 +64,9 @@ def test_a_contract_that_lists_all_others_lists_all(contract):
     """A new module must be put under each rule, or it would be under none."""
     field, allowed = COMPLETE[contract]
     names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert set(_contracts()[contract][field]) == {f"caffepy.{name}" for name in names - allowed - {"__init__", "__main__"}}
+    assert set(_contracts()[contract][field]) == {
+        f"caffepy.{name}" for name in names - allowed - {"__init__", "__main__"}
+    }
 
 
 def test_import_caffepy_is_light():

@@ -5,7 +5,8 @@ What is accepted and how it is named follows Caffe's src/caffe/net.cpp: Init, Ap
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 
 from caffepy.blob import Blob
 from caffepy.errors import NetError, did_you_mean
@@ -63,23 +64,51 @@ class Wiring:
     outputs: list[str] = field(default_factory=list)
 
 
-def wire(param: caffe_pb2.NetParameter, lines: Lines, state: caffe_pb2.NetState, context: LayerContext) -> Wiring:
+def wire(
+    param: caffe_pb2.NetParameter,
+    lines: Lines,
+    state: caffe_pb2.NetState,
+    context: LayerContext,
+    unfilled: Container[str] = (),
+) -> Wiring:
     """Make and connect the layers of ``param`` that are included in ``state``.
+
+    Learnable blobs of the layers named in ``unfilled`` stay zero, to be another net's.
 
     Raises:
         NetError: names, tops and bottoms, or parameter sharing that do not fit; LayerError: a layer's own checks.
     """
     placed: list[PlacedLayer] = []
+    left_out: list[caffe_pb2.LayerParameter] = []
     for i, layer_param in enumerate(param.layer):
         where = lines.at("layer", i)
         if included(layer_param, state, where.where()):
             placed.append((layer_param, where))
-    return _Wirer(context).run(insert_splits(placed))
+        else:
+            left_out.append(layer_param)
+    wirer = _Wirer(context, unfilled, [layer for layer, _ in placed], left_out)
+    try:
+        return wirer.run(insert_splits(placed))
+    except BaseException:
+        # Databases that were opened before the error must not stay open: a second try would find them locked.
+        for entry in wirer.result.entries:
+            entry.layer.close()
+        raise
 
 
 class _Wirer:
-    def __init__(self, context: LayerContext) -> None:
+    def __init__(
+        self,
+        context: LayerContext,
+        unfilled: Container[str],
+        asked_for: list[caffe_pb2.LayerParameter],
+        left_out: list[caffe_pb2.LayerParameter],
+    ) -> None:
         self.context = context
+        self.unfilled = unfilled
+        #: The layers as the file has them, before splits, and those that the state leaves out: for errors.
+        self.asked_for = asked_for
+        self.left_out = left_out
         self.result = Wiring()
         #: Tops that no layer has read yet.
         self.available: set[str] = set()
@@ -100,7 +129,8 @@ class _Wirer:
         # A layer may change its own settings in setup (BatchNorm does); gradients go by what the file says.
         own = caffe_pb2.LayerParameter()
         own.CopyFrom(param)
-        layer = get_layer_class(param.type, lines.at("type").where())(own, self.context, lines.where())
+        context = replace(self.context, fill_params=False) if param.name in self.unfilled else self.context
+        layer = get_layer_class(param.type, lines.at("type").where())(own, context, lines.where())
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
             raise layer.error(
                 "propagate_down param must be specified either 0 or bottom_size times; "
@@ -117,30 +147,37 @@ class _Wirer:
                 entry.top_names.append("")
         _check_counts(layer, entry)
         layer.setup(entry.bottom, entry.top)
+        self.result.entries.append(entry)
         layer.reshape(entry.bottom, entry.top)
         self._set_loss_weights(entry)
         self._append_params(entry, list(param.param))
-        self.result.entries.append(entry)
 
     def _append_bottom(self, entry: Entry, param: caffe_pb2.LayerParameter, i: int, name: str) -> None:
         if name not in self.available:
-            known = sorted(self.available)
-            where = entry.lines.at("bottom", i).where()
-            if name in self.result.blobs:
-                hint = " Another layer changed it in place or read it already."
-            else:
-                hint = did_you_mean(name, [top for top in known if not top.endswith("_split")])
-            raise NetError(
-                f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{param.name}', bottom index {i})."
-                f"{hint} No layer before it has a top of that name in this phase, of those that no other layer reads. "
-                f"Tops at hand: {', '.join(known) or 'none'}."
-            )
+            raise self._unknown_bottom(entry, param.name, i, name)
         self.available.remove(name)
         entry.bottom.append(self.result.blobs[name])
         entry.bottom_names.append(name)
-        needed = param.propagate_down[i] if param.propagate_down else self.blob_needs[name]
-        entry.propagate_down.append(needed)
+        needed = self.blob_needs[name]
         entry.need_backward |= needed
+        # Forced or forbidden for this bottom only: whether the layer runs backward goes by what lies below.
+        entry.propagate_down.append(param.propagate_down[i] if param.propagate_down else needed)
+
+    def _unknown_bottom(self, entry: Entry, layer_name: str, i: int, name: str) -> NetError:
+        before = [top for top in self.result.blobs if any(top in layer.top for layer in self.asked_for)]
+        later = next((layer.name for layer in self.asked_for if name in layer.top), None)
+        elsewhere = next((layer.name for layer in self.left_out if name in layer.top), None)
+        if later is not None:
+            hint = f" Layer '{later}' makes it, which is not before this one: layers run in the order of the file."
+        elif elsewhere is not None:
+            hint = f" Layer '{elsewhere}' makes it, which the include or exclude rules leave out of this net."
+        else:
+            hint = did_you_mean(name, before)
+        where = entry.lines.at("bottom", i).where()
+        return NetError(
+            f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{layer_name}', bottom index {i})."
+            f"{hint} Tops of the layers before it: {', '.join(before) or 'none'}."
+        )
 
     def _append_top(self, entry: Entry, param: caffe_pb2.LayerParameter, i: int, name: str) -> None:
         where = entry.lines.at("top", i).where()
@@ -151,10 +188,12 @@ class _Wirer:
                 )
             blob = entry.bottom[i]
         elif name in self.result.blobs:
+            advice = "Rename one of the tops, or give one of the layers an include rule for another phase."
+            if i < len(param.bottom) and param.bottom[i].startswith(f"{name}_{self.made_by[name]}_"):
+                advice = "It works in place on a blob that other layers read too: give its top a name of its own."
             raise NetError(
                 f"{where + ': ' if where else ''}Top blob '{name}' produced by multiple sources: "
-                f"layer '{self.made_by[name]}' and layer '{param.name}'. Rename one of the tops, "
-                "or give one of the layers an include rule for another phase."
+                f"layer '{self.made_by[name]}' and layer '{param.name}'. {advice}"
             )
         else:
             blob = Blob(self.context.backend)

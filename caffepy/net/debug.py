@@ -30,15 +30,15 @@ def log_forward(entry: Entry, params: list[str]) -> None:
         _log.info("    [Forward] Layer %s, param blob %s data: %g", entry.layer.name, name, _mean_abs(blob.data))
 
 
-def log_backward(entry: Entry, params: list[str]) -> None:
+def log_backward(entry: Entry) -> None:
     """One line for each gradient that a layer has just computed."""
     layer = entry.layer
     for name, blob, needed in zip(entry.bottom_names, entry.bottom, entry.propagate_down, strict=True):
         if needed:
             _log.info("    [Backward] Layer %s, bottom blob %s diff: %g", layer.name, name, _mean_abs(blob.diff))
-    for name, blob, needed in zip(params, layer.blobs, layer.param_propagate_down, strict=True):
+    for i, (blob, needed) in enumerate(zip(layer.blobs, layer.param_propagate_down, strict=True)):
         if needed:
-            _log.info("    [Backward] Layer %s, param blob %s diff: %g", layer.name, name, _mean_abs(blob.diff))
+            _log.info("    [Backward] Layer %s, param blob %d diff: %g", layer.name, i, _mean_abs(blob.diff))
 
 
 def log_totals(net: Net) -> None:
@@ -57,9 +57,10 @@ def log_totals(net: Net) -> None:
 
 
 def log_update(net: Net) -> None:
-    """One line for each learnable blob and the step that is about to be taken from it."""
+    """One line for each learnable blob, as it was before the update that has just been made, and the step taken."""
     for param in net.learnable_params:
         _log.info(
             "    [Update] Layer %s, param %s data: %g; diff: %g",
-            param.owner, param.name or param.index, _mean_abs(param.blob.data), _mean_abs(param.blob.diff),
+            param.owner, param.name or param.index, _mean_abs(param.blob.data + param.blob.diff),
+            _mean_abs(param.blob.diff),
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from types import TracebackType
 from typing import TypeAlias
 
@@ -40,13 +40,15 @@ class Net:
         source: the net's prototxt (a path), its NetParameter, or both the message and its lines.
         phase: ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``.
         backend: where it runs; the CPU unless given.
-        level, stages: of the net's state, beside the phase; layers are included by them.
+        level, stages: of the net's state, beside the phase; layers are included by them. Stages that the file's own
+            ``state`` has count too.
         weights: a .caffemodel or .h5 file to copy from.
         seed: of fillers, dropout, crops and every other draw.
         data: how data layers read.
         allow_python_layers: let ``type: "Python"`` layers import the modules that the prototxt names. That is running
             their code: say so only for files that you trust.
-        fill_params: False leaves learnable blobs at zero, for a net that takes all of them from another.
+        fill_params: False leaves learnable blobs at zero, for a net that takes all of them from elsewhere.
+        unfilled: names of layers whose learnable blobs stay zero, because another net's will be shared with them.
 
     Raises:
         CaffepyError: a file that cannot be read, or a net that cannot be built; the message names file and line.
@@ -65,12 +67,13 @@ class Net:
         data: DataOptions | None = None,
         allow_python_layers: bool = False,
         fill_params: bool = True,
+        unfilled: Container[str] = (),
     ) -> None:
         param, lines = _read(source)
         self.param = param
         self.name = param.name
         self.phase = phase
-        self.state = net_state(phase, level, stages)
+        self.state = net_state(phase, level, [*param.state.stage, *stages])
         self.backend = backend or get_backend("cpu")
         #: The pass that the net is in; see `Counter`.
         self.counter = Counter()
@@ -79,7 +82,7 @@ class Net:
         )
         if note := ignored_note(param, lines):
             _log.info("%s", note)
-        wiring = wire(param, lines, self.state, context)
+        wiring = wire(param, lines, self.state, context, unfilled)
         self.entries: list[Entry] = wiring.entries
         #: Blobs by name, in the order in which layers make them.
         self.blobs: dict[str, Blob] = wiring.blobs
@@ -116,6 +119,9 @@ class Net:
     def forward(self, start: str | None = None, end: str | None = None) -> dict[str, Array]:
         """Run the layers from ``start`` to ``end``, both included; all of them unless given.
 
+        A pass that begins at the first layer counts as one for data and random draws; one that begins later belongs to
+        the pass before it.
+
         Returns:
             the data of the net's outputs, or of the tops of layer ``end``. The arrays are the blobs' own.
 
@@ -124,13 +130,19 @@ class Net:
         """
         first = self._layer_index(start, 0)
         last = self._layer_index(end, len(self.entries) - 1)
-        for entry in self.entries[first : last + 1]:
-            entry.layer.reshape(entry.bottom, entry.top)
-            entry.layer.forward(entry.bottom, entry.top)
-            if self.debug_info:
-                debug.log_forward(entry, self._param_names(entry))
+        number = self.counter.value
+        if first > 0:
+            self.counter.value = max(number - 1, 0)
+        try:
+            for entry in self.entries[first : last + 1]:
+                entry.layer.reshape(entry.bottom, entry.top)
+                entry.layer.forward(entry.bottom, entry.top)
+                if self.debug_info:
+                    debug.log_forward(entry, self._param_names(entry))
+        finally:
+            self.counter.value = number
         self._seed_losses()
-        self.counter.value += 1
+        self.counter.value += first == 0
         names = self.outputs if end is None else [name for name in self.entries[last].top_names if name]
         return {name: self.blobs[name].data for name in names}
 
@@ -148,7 +160,7 @@ class Net:
             if entry.need_backward:
                 entry.layer.backward(entry.top, entry.propagate_down, entry.bottom)
                 if self.debug_info:
-                    debug.log_backward(entry, self._param_names(entry))
+                    debug.log_backward(entry)
         if self.debug_info and start is None and end is None:
             debug.log_totals(self)
 

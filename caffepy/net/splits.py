@@ -1,6 +1,8 @@
 """Split layers for tops that several layers read, with the names that Caffe gives them (insert_splits.cpp).
 
-A top that also carries a loss weight counts as read once more; the weight moves to the first copy.
+A top that also carries a loss weight counts as read once more; the weight moves to the first copy. Caffe then clears
+all weights of the layer; here that one becomes 0, so that a layer with two losses keeps the other, and a loss layer
+does not add its default weight to the one that it was given.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def insert_splits(layers: list[PlacedLayer]) -> list[PlacedLayer]:
             if readers[i, j] > 1:
                 split = _split(layer.name, name, j, readers[i, j], weights.get((i, j), 0.0))
                 if split.loss_weight:
-                    layer.ClearField("loss_weight")
+                    layer.loss_weight[j] = 0
                     copies[i, j] += 1
                 result.append((split, lines))
     return result

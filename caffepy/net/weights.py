@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from caffepy.blob import Blob
 from caffepy.errors import WeightsError
@@ -18,7 +19,7 @@ from caffepy.layer import Layer
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape, encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write
-from caffepy.proto.read import read_binary
+from caffepy.proto.read import MAX_BINARY, read_binary
 from caffepy.proto.text import Lines
 from caffepy.proto.upgrade import upgrade_net
 
@@ -30,6 +31,8 @@ __all__ = ["Report", "is_hdf5", "load_weights", "save_weights", "share_weights"]
 _log = logging.getLogger("caffepy")
 
 _NET_LAYER = caffe_pb2.NetParameter.DESCRIPTOR.fields_by_name["layer"].number
+# Room for names, settings and shapes in a file that is all but full.
+_HEADERS = 1 << 24
 _LAYER_BLOBS = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name["blobs"].number
 
 
@@ -87,9 +90,9 @@ def _load_binary(net: Net, path: str | os.PathLike[str]) -> Report:
     read_binary(source, param)
     upgrade_net(param, Lines.unknown(source))
     report = Report(source)
-    targets = net.layer_dict
+    targets = _Targets(net)
     for stored in param.layer:
-        layer = targets.get(stored.name)
+        layer = targets.next(stored.name)
         if layer is None:
             # Data, ReLU and the like are of no interest to the reader of a report.
             if stored.blobs:
@@ -121,40 +124,84 @@ def _load_hdf5(net: Net, path: str | os.PathLike[str]) -> Report:
     import h5py
 
     source = os.fspath(path)
+    try:
+        with h5py.File(source, "r") as file:
+            return _read_hdf5(net, file, source)
+    # What h5py raises for damage depends on where it is.
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(
+            f"{source}: Couldn't open or read the HDF5 file, it is damaged or cut off: {error}"
+        ) from error
+
+
+def _read_hdf5(net: Net, file: Any, source: str) -> Report:
+    import h5py
+
     report = Report(source)
-    targets = net.layer_dict
-    with h5py.File(source, "r") as file:
-        if "data" not in file:
-            raise WeightsError(f"{source}: no group 'data': this HDF5 file does not hold weights written by Caffe.")
-        data = file["data"]
-        # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: look names up.
-        roots = {name.split("/")[0] for name in targets}
-        report.ignored = [name for name in data if name not in roots]
-        for entry in net.entries:
-            layer = entry.layer
-            group = data.get(layer.name)
-            if not layer.blobs or group is None:
-                continue
-            for i, blob in enumerate(layer.blobs):
-                if str(i) not in group:
-                    if net.learnable_params[entry.param_ids[i]].blob is not blob:
-                        continue  # shared: stored with its owner
-                    _check_number(layer, len(group), source)
-                values = group[str(i)][()]
-                if values.shape != blob.shape:
-                    raise _mismatch(layer, i, values.shape, blob, source)
-                blob.data[...] = net.backend.asarray(values)
-            report.loaded.append(layer.name)
+    data = file.get("data")
+    if not isinstance(data, h5py.Group):
+        hint = " It holds a solver's state." if "history" in file else ""
+        raise WeightsError(f"{source}: no group 'data': this HDF5 file does not hold weights written by Caffe.{hint}")
+    # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: look names up.
+    roots = {layer.name.split("/")[0] for layer in net.layers}
+    report.ignored = [name for name in data if name not in roots]
+    for entry in net.entries:
+        layer = entry.layer
+        group = data.get(layer.name)
+        if not layer.blobs or not isinstance(group, h5py.Group):
+            continue
+        stored = {name: value for name, value in group.items() if isinstance(value, h5py.Dataset)}
+        if len(stored) > len(layer.blobs):
+            _check_number(layer, len(stored), source)
+        for i, blob in enumerate(layer.blobs):
+            if str(i) not in stored:
+                if net.learnable_params[entry.param_ids[i]].blob is not blob:
+                    continue  # shared: stored with its owner
+                _check_number(layer, len(stored), source)
+            values = stored[str(i)]
+            if values.shape != blob.shape:
+                raise _mismatch(layer, i, values.shape, blob, source)
+            if values.dtype.kind not in "fiu":
+                raise WeightsError(f"{source}: layer '{layer.name}', blob {i}: {values.dtype} is no kind of number.")
+            blob.data[...] = net.backend.asarray(values[()])
+        report.loaded.append(layer.name)
     return report
 
 
 def save_weights(net: Net, path: str | os.PathLike[str], *, diff: bool = False) -> None:
     """Write ``net``'s weights to ``path``, whole or not at all; see `Net.save`."""
-    if os.fspath(path).endswith(".h5"):
-        _save_hdf5(net, path, diff)
-    else:
-        with atomic_write(path) as file:
-            _save_binary(net, file, diff)
+    hdf5 = os.fspath(path).endswith(".h5")
+    if not hdf5:
+        check_binary_size(sum(blob.count for layer in net.layers for blob in layer.blobs), net, 1 + diff, path)
+    try:
+        if hdf5:
+            _save_hdf5(net, path, diff)
+        else:
+            with atomic_write(path) as file:
+                _save_binary(net, file, diff)
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def check_binary_size(count: int, net: Net, copies: int, path: str | os.PathLike[str]) -> None:
+    """Refuse what protobuf could write and never read: ``copies`` arrays of ``count`` elements in one file.
+
+    Raises:
+        WeightsError: they are more than 2 GiB.
+    """
+    size = count * net.backend.dtype.itemsize * copies
+    if size > MAX_BINARY - _HEADERS:
+        raise WeightsError(
+            f"{os.fspath(path)}: not written: {size:,} bytes are more than the 2 GiB that a protobuf file may have. "
+            "Use HDF5 (snapshot_format: HDF5)."
+        )
+
+
+def not_written(path: str | os.PathLike[str], error: OSError) -> WeightsError:
+    """The error of a file that the disk refused; what was there before is as it was."""
+    return WeightsError(
+        f"{os.path.abspath(path)}: not written: {error.strerror or error}. A file of that name from before is unharmed."
+    )
 
 
 def _save_binary(net: Net, file: BinaryIO, diff: bool) -> None:
@@ -178,17 +225,23 @@ def _save_hdf5(net: Net, path: str | os.PathLike[str], diff: bool) -> None:
             groups.append(("diff", file.create_group("diff")))
         for what, group in groups:
             for layer in net.layers:
-                own = group.create_group(layer.name)
+                # "a/b" may come before "a"; two layers of one name have no room.
+                own = group.require_group(layer.name)
                 for i, blob in enumerate(layer.blobs):
-                    if id(blob) in owners:
+                    if str(i) in own:
+                        raise WeightsError(
+                            f"{os.fspath(path)}: not written: two layers are named '{layer.name}', and HDF5 has room "
+                            "for one. Rename one, or use a .caffemodel."
+                        )
+                    if id(blob) in owners or what == "diff":
                         own.create_dataset(str(i), data=net.backend.to_host(getattr(blob, what)))
 
 
 def share_weights(net: Net, other: Net) -> None:
     """Let ``net``'s layers use the blobs of ``other``'s of equal name; see `Net.share_with`."""
-    targets = net.layer_dict
+    targets = _Targets(net)
     for source in other.layers:
-        layer = targets.get(source.name)
+        layer = targets.next(source.name)
         if layer is None:
             continue
         if len(layer.blobs) != len(source.blobs):
@@ -203,6 +256,19 @@ def share_weights(net: Net, other: Net) -> None:
                     f"{shared.shape_string}; target param shape is {blob.shape_string}."
                 )
             blob.share_data(shared)
+
+
+class _Targets:
+    """The layers of a net by name; of several of one name the first is the partner of the first in the source."""
+
+    def __init__(self, net: Net) -> None:
+        self._layers: dict[str, deque[Layer]] = {}
+        for layer in net.layers:
+            self._layers.setdefault(layer.name, deque()).append(layer)
+
+    def next(self, name: str) -> Layer | None:
+        layers = self._layers.get(name)
+        return layers.popleft() if layers else None
 
 
 def _shapes_equal(shape: tuple[int, ...], stored: tuple[int, ...], legacy: bool) -> bool:

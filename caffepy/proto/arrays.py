@@ -17,6 +17,7 @@ from caffepy.proto import caffe_pb2
 __all__ = ["blob_array", "blob_shape", "encode_blob", "write_message_with_blobs"]
 
 _BYTES = 2  # wire type: length and payload
+_FIXED = {1: 8, 5: 4}  # wire types of so many bytes
 _FIELDS = {"data": (5, 8), "diff": (6, 9)}
 
 
@@ -41,7 +42,9 @@ def blob_array(blob: caffe_pb2.BlobProto, what: str = "data") -> NDArray[Any]:
             if tag >> 3 in numbers:
                 found[tag >> 3] = np.frombuffer(buffer[position : position + length], numbers[tag >> 3])
             position += length
-        else:  # the legacy dimensions: the one other kind of field that a BlobProto has
+        elif tag & 7 in _FIXED:  # only in fields of forks
+            position += _FIXED[tag & 7]
+        else:  # the legacy dimensions
             _, position = _varint(buffer, position)
     return found.get(double, found.get(single, np.empty(0, np.float32)))
 

@@ -53,16 +53,20 @@ _NEEDS = {
 
 def learning_rate(param: caffe_pb2.SolverParameter, iteration: int) -> float:
     """The rate of ``iteration`` (from 0), before any ``lr_mult``."""
-    return POLICIES[param.lr_policy](param, iteration)
+    try:
+        return POLICIES[param.lr_policy](param, iteration)
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
 
 
 def current_step(param: caffe_pb2.SolverParameter, iteration: int) -> int:
     """How many times the rate has been lowered, which Caffe keeps in a solver state."""
     if param.lr_policy == "multistep":
-        passed = 0
-        # In order, as Caffe walks them: a value out of order holds back those behind it.
-        while passed < len(param.stepvalue) and iteration >= param.stepvalue[passed]:
-            passed += 1
+        # As Caffe walks them: in order, one an iteration. A value out of order holds back those behind it.
+        passed, at = 0, -1
+        for value in param.stepvalue:
+            at = max(value, at + 1)
+            passed += iteration >= at
         return passed
     return iteration // param.stepsize if param.lr_policy == "step" else 0
 
@@ -84,8 +88,14 @@ def check_policy(param: caffe_pb2.SolverParameter) -> None:
             _log.warning(
                 "lr_policy: \"%s\" uses the field '%s', which is not given and so is 0.", param.lr_policy, name
             )
-    if param.lr_policy == "step" and param.stepsize <= 0:
-        raise SolverError(f'lr_policy: "step" needs stepsize > 0; got {param.stepsize}.')
+    if param.lr_policy in ("step", "sigmoid") and param.stepsize <= 0:
+        raise SolverError(
+            f'lr_policy: "{param.lr_policy}" needs stepsize > 0 (Check failed: stepsize > 0); got {param.stepsize}.'
+        )
+    if param.lr_policy not in ("fixed", "poly") and param.gamma < 0:
+        raise SolverError(
+            f'lr_policy: "{param.lr_policy}" needs gamma >= 0 (Check failed: gamma >= 0); got {param.gamma:g}.'
+        )
     if param.lr_policy == "poly" and param.max_iter <= 0:
         raise SolverError(f'lr_policy: "poly" needs max_iter > 0; got {param.max_iter}.')
     for name in ("base_lr", "gamma", "power", "momentum", "weight_decay"):

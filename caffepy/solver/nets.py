@@ -58,7 +58,7 @@ def train_spec(solver: caffe_pb2.SolverParameter, lines: Lines) -> NetSpec:
     for name in ("train_net", "net"):
         if solver.HasField(name):
             sources[name] = partial(read_net, getattr(solver, name))
-    fields = "train_net, train_net_param, net, net_param"
+    fields = "net, net_param, train_net, train_net_param"
     if not sources:
         raise SolverError(f"{_at(lines)}SolverParameter must specify a train net using one of these fields: {fields}.")
     if len(sources) > 1:

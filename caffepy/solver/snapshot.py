@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.errors import SolverError, WeightsError
-from caffepy.net.weights import is_hdf5
+from caffepy.net.weights import check_binary_size, is_hdf5, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write
 from caffepy.proto.read import read_binary
+from caffepy.solver.lr_policy import current_step
 
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
@@ -34,25 +35,36 @@ def snapshot(solver: Solver) -> tuple[str, str]:
     """Write weights, then state; gives both paths."""
     hdf5 = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
     stem = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
+    # Caffe counts steps when it takes a rate, and the last one taken was the iteration's before.
+    step = current_step(solver.param, max(solver.iter - 1, 0)) if solver.iter else 0
     model = f"{stem}.caffemodel" + (".h5" if hdf5 else "")
     state = f"{stem}.solverstate" + (".h5" if hdf5 else "")
     solver.net.save(model, diff=solver.param.snapshot_diff)
-    if hdf5:
-        _write_hdf5(solver, state, model)
-    else:
-        message = caffe_pb2.SolverState(iter=solver.iter, learned_net=model, current_step=solver.current_step)
-        with atomic_write(state) as file:
-            write_message_with_blobs(file, message, _HISTORY, (encode_blob(blob) for blob in solver.history_blobs()))
+    if not hdf5:
+        learned = sum(param.blob.count for param in solver.net.learnable_params)
+        check_binary_size(learned, solver.net, len(solver.history), state)
+    try:
+        if hdf5:
+            _write_hdf5(solver, state, model, step)
+        else:
+            message = caffe_pb2.SolverState(iter=solver.iter, learned_net=model, current_step=step)
+            with atomic_write(state) as file:
+                blobs = (encode_blob(blob) for blob in solver.history_blobs())
+                write_message_with_blobs(file, message, _HISTORY, blobs)
+    except OSError as error:
+        raise not_written(state, error) from error
     return model, state
 
 
-def _write_hdf5(solver: Solver, path: str, model: str) -> None:
+def _write_hdf5(solver: Solver, path: str, model: str, step: int) -> None:
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("iter", data=np.array([solver.iter], np.int32))
-        file.create_dataset("learned_net", data=np.bytes_(model.encode()))
-        file.create_dataset("current_step", data=np.array([solver.current_step], np.int32))
+        # One byte longer than the name: Caffe reads to the zero at the end.
+        name = model.encode()
+        file.create_dataset("learned_net", data=np.array(name, f"S{len(name) + 1}"))
+        file.create_dataset("current_step", data=np.array([step], np.int32))
         history = file.create_group("history")
         for i, blob in enumerate(solver.history_blobs()):
             history.create_dataset(str(i), data=blob)
@@ -73,41 +85,49 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
             f"--weights.{hint}"
         )
     if is_hdf5(source):
-        iteration, learned_net, history = _read_hdf5(source)
+        iteration, learned_net, history = _read_hdf5(solver, source)
     else:
         state = caffe_pb2.SolverState()
         read_binary(source, state)
         iteration, learned_net = state.iter, state.learned_net
         history = [blob_array(blob) for blob in state.history]
-    ours = list(solver.history_blobs())
-    if len(history) != len(ours):
-        raise WeightsError(
-            f"{source}: Incorrect length of history blobs: {len(history)} in the file, this solver "
-            f"({solver.type}) of this net has {len(ours)}. Resume with the solver type and the net that wrote it."
-        )
-    for i, (mine, stored) in enumerate(zip(ours, history, strict=True)):
-        if mine.size != stored.size:
-            raise WeightsError(
-                f"{source}: history blob {i} has {stored.size} values, this net's has {mine.size}. "
-                "Resume with the net that wrote it."
-            )
+        _check_history(solver, [blob.size for blob in history], source)
+    if iteration < 0:
+        raise WeightsError(f"{source}: iteration {iteration} is negative. The file is damaged.")
     if learned_net:
         solver.net.copy_from(_find_model(learned_net, source))
     solver.set_history(history)
     solver.iter = iteration
 
 
-def _read_hdf5(source: str) -> tuple[int, str, list[NDArray[Any]]]:
+def _check_history(solver: Solver, sizes: list[int], source: str) -> None:
+    ours = [param.blob.count for _ in solver.history for param in solver.net.learnable_params]
+    if len(sizes) != len(ours):
+        raise WeightsError(
+            f"{source}: Incorrect length of history blobs: {len(sizes)} in the file, this solver "
+            f"({solver.type}) of this net has {len(ours)}. Resume with the solver type and the net that wrote it."
+        )
+    for i, (mine, stored) in enumerate(zip(ours, sizes, strict=True)):
+        if mine != stored:
+            raise WeightsError(
+                f"{source}: history blob {i} has {stored} values, this net's has {mine}. "
+                "Resume with the net that wrote it."
+            )
+
+
+def _read_hdf5(solver: Solver, source: str) -> tuple[int, str, list[NDArray[Any]]]:
     import h5py
 
     try:
         with h5py.File(source, "r") as file:
             group = file["history"]
+            # Sizes first: a file may claim any, and be small.
+            _check_history(solver, [group[str(i)].size for i in range(len(group))], source)
             history = [group[str(i)][()].reshape(-1) for i in range(len(group))]
             learned_net = file["learned_net"][()] if "learned_net" in file else b""
             text = learned_net.decode() if isinstance(learned_net, bytes) else str(learned_net)
             return int(file["iter"][()].reshape(-1)[0]), text, history
-    except (KeyError, OSError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{source}: not a solver state as Caffe writes it in HDF5: {error}") from error
 
 
@@ -142,6 +162,11 @@ def check_destination(solver: Solver) -> None:
         SolverError: they cannot.
     """
     prefix = solver.param.snapshot_prefix
+    if solver.param.snapshot and not prefix:
+        raise SolverError(
+            "In solver params, snapshot is specified but snapshot_prefix is not. "
+            'Add snapshot_prefix: "snapshots/name", or take snapshot out.'
+        )
     folder = Path(prefix).parent
     problem = (
         f"Cannot write to snapshot prefix '{prefix}'. Make sure that the directory exists and is writeable: "
@@ -154,7 +179,7 @@ def check_destination(solver: Solver) -> None:
         os.unlink(f"{prefix}_write_test")
     except OSError as error:
         raise SolverError(f"{problem}: {error.strerror or error}.") from error
-    size = sum(param.blob.count for param in solver.net.learnable_params) * 4
+    size = sum(param.blob.count for param in solver.net.learnable_params) * solver.backend.dtype.itemsize
     needed = size * (1 + len(solver.history) + bool(solver.param.snapshot_diff))
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -7,7 +7,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -73,8 +73,8 @@ class Solver(ABC):
         self.seed = param.random_seed if param.random_seed >= 0 else int.from_bytes(os.urandom(4), "little") >> 1
         options = data or DataOptions()
 
-        def build(spec: NetSpec, fill: bool) -> Net:
-            net = Net(
+        def build(spec: NetSpec, unfilled: Collection[str]) -> Net:
+            return Net(
                 (spec.param, spec.lines),
                 spec.state.phase,
                 self.backend,
@@ -83,19 +83,31 @@ class Solver(ABC):
                 seed=self.seed,
                 data=options,
                 allow_python_layers=allow_python_layers,
-                fill_params=fill,
+                unfilled=unfilled,
             )
-            net.debug_info = False
-            return net
 
-        self.net = build(train_spec(param, lines), True)
-        self.test_nets = [build(spec, False) for spec in test_specs(param, lines)]
+        self.test_nets: list[Net] = []
+        self.net = build(train_spec(param, lines), ())
+        try:
+            for spec in test_specs(param, lines):
+                self.test_nets.append(build(spec, self.net.params))
+                self.test_nets[-1].debug_info = param.debug_info
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        param = self.param
         self._data, self._diff = self.net.flatten_params()
         self.history: list[Array] = [self.backend.zeros(self._data.shape) for _ in range(self.history_count)]
-        for paths in param.weights:
-            for path in paths.split(","):
-                _log.info("Finetuning from %s", path.strip())
-                _log.info("%s", self.net.copy_from(path.strip()))
+        for path in (path.strip() for paths in param.weights for path in paths.split(",")):
+            _log.info("Finetuning from %s", path)
+            _log.info("%s", self.net.copy_from(path))
+            for net in self.test_nets:
+                # For layers that only a test net has; the others use the train net's when a test begins.
+                if any(name not in self.net.params for name in net.params):
+                    net.copy_from(path)
         #: How many updates have been made.
         self.iter = 0
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
@@ -170,7 +182,6 @@ class Solver(ABC):
             display = bool(param.display) and self.iter % param.display == 0
             self.net.debug_info = display and param.debug_info
             loss = self._forward_backward()
-            check_loss(self.net, loss, self.iter)
             smoothed = self._smooth(loss)
             if display:
                 self._display(smoothed)
@@ -204,7 +215,9 @@ class Solver(ABC):
         for sub in range(self.param.iter_size):
             self._set_pass(sub)
             self.net.forward()
-            loss += self.net.loss()
+            part = self.net.loss()
+            check_loss(self.net, part, self.iter)
+            loss += part
             self.net.backward()
         return loss / self.param.iter_size
 
@@ -283,7 +296,7 @@ class Solver(ABC):
         interval = self.param.test_interval
         if not interval:
             return 0
-        return self.iter // interval - (0 if self.param.test_initialization else 1)
+        return max(self.iter // interval - (0 if self.param.test_initialization else 1), 0)
 
     # Snapshots
 

@@ -72,7 +72,7 @@ class SoftmaxLoss:
         """``out = scale * (prob - (1 where c == label))``, 0 at ignored labels.
 
         ``scale`` is an array of one element, so that a device need not wait for the host. ``out`` may be ``prob``.
-        Labels must be those of the last `forward`, which has checked them.
+        A label that is no class, which `forward` refuses, is passed over.
         """
         outer, _, inner = self._shape
         prob3, label2, out3 = prob.reshape(self._shape), label.reshape(outer, inner), out.reshape(self._shape)
@@ -148,5 +148,5 @@ def _backward(
             if ignore and k == ignore_label:
                 for c in range(classes):
                     out[n, c, i] = 0
-            else:
+            elif k >= 0 and k < classes:
                 out[n, k, i] -= factor

@@ -31,12 +31,12 @@ class Accuracy(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.accuracy_param
-        self.top_k = param.top_k
+        self.given_axis, self.top_k = param.axis, param.top_k
         self.ignore_label = param.ignore_label if param.HasField("ignore_label") else None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scores, labels = bottom
-        axis = self.axis(scores, self.param.accuracy_param.axis, "accuracy_param.axis")
+        axis = self.axis(scores, self.given_axis, "accuracy_param.axis")
         outer, classes, inner = math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])
         if self.top_k > classes:
             raise self.error(

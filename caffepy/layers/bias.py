@@ -25,6 +25,7 @@ class Bias(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.bias_param
+        self.given_axis = param.axis
         if len(bottom) == 1:
             self.add_blob(learned_shape(self, bottom[0], param.axis, param.num_axes, "bias"), param.filler)
         self.total = self.backend.empty((0,))
@@ -34,7 +35,7 @@ class Bias(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         bias = self._bias(bottom)
-        self.shape = outer_middle_inner(self, bottom[0], bias, self.param.bias_param.axis, "bias")
+        self.shape = outer_middle_inner(self, bottom[0], bias, self.given_axis, "bias")
         top[0].reshape(*bottom[0].shape)
         if self.total.size != bias.count:
             self.total = self.backend.empty((bias.count,))

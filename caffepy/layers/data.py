@@ -36,6 +36,7 @@ class Data(Layer):
         backend = caffe_pb2.DataParameter.DB.Name(param.backend)
         self.source: Source | None = None
         self.reader: RecordReader | None = None
+        self.closed = False
         train = self.phase == caffe_pb2.TRAIN
         shuffle = options.shuffle and train
         try:
@@ -92,7 +93,7 @@ class Data(Layer):
         """Nothing: shapes are set once."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if self.reader is None:
+        if self.reader is None or self.closed:
             raise self.error("the layer is closed; make the net anew to go on reading.")
         batch = self.reader.get(self.context.counter.value)
         top[0].data[...] = self.backend.asarray(batch.data)
@@ -104,9 +105,8 @@ class Data(Layer):
 
     def close(self) -> None:
         """End the threads and let go of the database. Closing twice is harmless."""
+        self.closed = True
         if self.reader is not None:
             self.reader.close()
-            self.reader = None
         if self.source is not None:
             self.source.close()
-            self.source = None

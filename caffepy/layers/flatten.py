@@ -26,15 +26,16 @@ class Flatten(Layer):
     in_place = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Nothing to make."""
+        param = self.param.flatten_param
+        self.begin, self.end = param.axis, param.end_axis
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param, shape = self.param.flatten_param, bottom[0].shape
-        begin = self.axis(bottom[0], param.axis)
-        end = self.axis(bottom[0], param.end_axis, "end_axis") + 1
+        shape = bottom[0].shape
+        begin = self.axis(bottom[0], self.begin)
+        end = self.axis(bottom[0], self.end, "end_axis") + 1
         if begin > end:
             raise self.error(
-                f"end_axis {param.end_axis} lies before axis {param.axis} (Check failed: start_axis <= end_axis) "
+                f"end_axis {self.end} lies before axis {self.begin} (Check failed: start_axis <= end_axis) "
                 f"of a bottom {bottom[0].shape_string}."
             )
         top[0].reshape(*shape[:begin], math.prod(shape[begin:end]), *shape[end:])

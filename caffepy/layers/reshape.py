@@ -29,6 +29,7 @@ class Reshape(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.reshape_param
         self.dims = list(param.shape.dim)
+        self.begin, self.num_axes = param.axis, param.num_axes
         if self.dims.count(-1) > 1:
             raise self.error(
                 "new shape contains multiple -1 dims; at most a single (1) value of -1 may be specified; "
@@ -40,14 +41,14 @@ class Reshape(Layer):
             raise self.error(f"num_axes must be >= 0, or -1 for all; got {param.num_axes}.")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param, shape = self.param.reshape_param, bottom[0].shape
-        begin = param.axis if param.axis >= 0 else len(shape) + param.axis + 1
+        shape = bottom[0].shape
+        begin = self.begin if self.begin >= 0 else len(shape) + self.begin + 1
         if not 0 <= begin <= len(shape):
-            raise self.error(f"axis {param.axis} out of range for a bottom {bottom[0].shape_string}.")
-        end = len(shape) if param.num_axes == -1 else begin + param.num_axes
+            raise self.error(f"axis {self.begin} out of range for a bottom {bottom[0].shape_string}.")
+        end = len(shape) if self.num_axes == -1 else begin + self.num_axes
         if end > len(shape):
             raise self.error(
-                f"end_axis = axis + num_axes is out of range: {begin} + {param.num_axes} for a bottom "
+                f"end_axis = axis + num_axes is out of range: {begin} + {self.num_axes} for a bottom "
                 f"{bottom[0].shape_string}."
             )
         middle = list(self.dims)

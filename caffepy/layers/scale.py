@@ -27,13 +27,14 @@ class Scale(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
+        self.given_axis, self.bias_term = param.axis, param.bias_term
         if len(bottom) == 1:
             filler = param.filler
             if not param.HasField("filler"):
                 filler = caffe_pb2.FillerParameter(type="constant", value=1)
             self.add_blob(learned_shape(self, bottom[0], param.axis, param.num_axes, "scale"), filler)
         self.bias_index = len(self.blobs)
-        if param.bias_term:
+        if self.bias_term:
             self.add_blob(self._scale(bottom).shape, param.bias_filler)
         self.total = self.kept = self.backend.empty((0,))
 
@@ -42,8 +43,8 @@ class Scale(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scale = self._scale(bottom)
-        self.shape = outer_middle_inner(self, bottom[0], scale, self.param.scale_param.axis, "scale")
-        if self.param.scale_param.bias_term and self.blobs[self.bias_index].shape != scale.shape:
+        self.shape = outer_middle_inner(self, bottom[0], scale, self.given_axis, "scale")
+        if self.bias_term and self.blobs[self.bias_index].shape != scale.shape:
             raise self.error(
                 f"the bias was made for {self.blobs[self.bias_index].shape_string}; "
                 f"the scale is now {scale.shape_string}."
@@ -62,13 +63,13 @@ class Scale(Layer):
         y = top[0].data.reshape(self.shape)
         s = self._scale(bottom).data.reshape(1, -1, 1)
         self.xp.multiply(bottom[0].data.reshape(self.shape), s, out=y)
-        if self.param.scale_param.bias_term:
+        if self.bias_term:
             y += self.blobs[self.bias_index].data.reshape(1, -1, 1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].diff.reshape(self.shape)
         learned = len(bottom) == 1
-        if self.param.scale_param.bias_term and self.param_propagate_down[self.bias_index]:
+        if self.bias_term and self.param_propagate_down[self.bias_index]:
             self.xp.sum(dy, axis=(0, 2), out=self.total)
             self.blobs[self.bias_index].diff.reshape(-1)[...] += self.total
         if self.param_propagate_down[0] if learned else propagate_down[1]:

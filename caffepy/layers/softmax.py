@@ -24,11 +24,12 @@ class Softmax(Layer):
     tops = (1, 1)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.given_axis = self.param.softmax_param.axis
         self.softmax = self.ops.Softmax(self.backend)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
-        axis = self.axis(bottom[0], self.param.softmax_param.axis, "softmax_param.axis")
+        axis = self.axis(bottom[0], self.given_axis, "softmax_param.axis")
         top[0].reshape(*shape)
         self.softmax.plan((math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])))
 

@@ -42,6 +42,7 @@ class SoftmaxWithLoss(Layer):
         self.normalization = param.normalization
         if param.HasField("normalize") and not param.HasField("normalization"):
             self.normalization = _MODE.VALID if param.normalize else _MODE.BATCH_SIZE
+        self.given_axis = self.param.softmax_param.axis
         self.softmax = self.ops.Softmax(self.backend)
         ignore_label = param.ignore_label if param.HasField("ignore_label") else None
         self.softmax_loss = self.ops.SoftmaxLoss(self.backend, ignore_label)
@@ -58,7 +59,7 @@ class SoftmaxWithLoss(Layer):
                 "The data and label should have the same first dimension; "
                 f"got scores {scores.shape_string} and labels {labels.shape_string}."
             )
-        axis = self.axis(scores, self.param.softmax_param.axis, "softmax_param.axis")
+        axis = self.axis(scores, self.given_axis, "softmax_param.axis")
         outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
         if outer * inner != labels.count:
             raise self.error(

@@ -77,3 +77,12 @@ def test_threads_do_not_change_bits():
     make(x.shape, threads=1).forward(x, y)
     make(x.shape, threads=3).forward(x, z)
     assert (y == z).all()
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_one_score_far_above_the_others(place):
+    x = np.zeros((1, 4, 1), np.float32)
+    x[0, place] = 1000
+    y = np.empty_like(x)
+    make(x.shape).forward(x, y)
+    assert y[0, :, 0].tolist() == [float(c == place) for c in range(4)]

@@ -114,6 +114,14 @@ def test_the_first_bad_label_is_named_by_its_place():
             make((4, 3, 5), threads=threads).forward(prob, label, np.empty(2, np.float32))
 
 
+def test_backward_passes_over_a_label_that_is_no_class():
+    prob, _ = draw((3, 4, 1))
+    dx = np.full(prob.shape, np.nan, np.float32)
+    op = make(prob.shape)
+    op.backward(prob, np.array([7, -1, np.nan], np.float32), np.ones(1, np.float32), dx)
+    assert (dx == prob).all()
+
+
 def test_a_label_ignored_by_another_number_is_still_bad():
     prob, label = draw((2, 3, 1))
     label[1] = 254

@@ -1,0 +1,244 @@
+"""Data: what the layer adds to the reader, whose own tests are in tests/data."""
+
+from __future__ import annotations
+
+import threading
+
+import lmdb
+import numpy as np
+import pytest
+
+from caffepy.data.colour_noise import compute_colour_noise, write_colour_noise
+from caffepy.data.options import DataOptions
+from caffepy.data.source import open_source
+from caffepy.devices import get_backend
+from caffepy.errors import CaffepyError, DataError, LayerError
+from caffepy.net import Net
+from caffepy.proto import caffe_pb2
+from caffepy.proto.read import parse_net
+
+COUNT, SHAPE = 7, (3, 6, 5)
+IMAGES = np.random.default_rng(1).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Seven raw colour images, labelled 10 to 16."""
+    environment = lmdb.open(str(tmp_path / "images"), map_size=1 << 20, lock=False)
+    with environment.begin(write=True) as transaction:
+        for i, image in enumerate(IMAGES):
+            datum = caffe_pb2.Datum(channels=3, height=6, width=5, data=image.tobytes(), label=10 + i)
+            transaction.put(b"%08d" % i, datum.SerializeToString())
+    environment.close()
+    return tmp_path / "images"
+
+
+def net(backend, database, fields="", more="", phase=caffe_pb2.TEST, tops=2, dtype="float32", seed=2, **options):
+    names = ['top: "data"', 'top: "label"'][:tops]
+    fields = fields if "batch_size" in fields else f"batch_size: 3 {fields}"
+    fields = fields if "backend" in fields else f"backend: LMDB {fields}"
+    text = f"""layer {{ name: "d" type: "Data" {" ".join(names)} {more}
+        data_param {{ source: "{database}" {fields} }} }}"""
+    return Net(
+        parse_net(text, "n.prototxt"), phase, get_backend(backend, dtype), seed=seed, data=DataOptions(**options)
+    )
+
+
+def passes(made, count):
+    """Data and labels of some passes, joined."""
+    found = []
+    for _ in range(count):
+        made.forward()
+        found.append([np.array(blob.data) for blob in made.blobs.values()])
+    return [np.concatenate(values) for values in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_records_in_order_and_round_again(backend, database, dtype, threads):
+    with net(backend, database, dtype=dtype, threads=threads) as made:
+        assert made.blobs["data"].shape == (3, *SHAPE)
+        assert made.blobs["label"].shape == (3,)
+        data, label = passes(made, 5)
+    order = np.arange(15) % COUNT
+    assert data.dtype == dtype
+    assert (data == IMAGES[order]).all()
+    assert (label == 10 + order).all()
+
+
+def test_labels_are_optional(backend, database):
+    with net(backend, database, tops=1) as made:
+        assert (passes(made, 1)[0] == IMAGES[:3]).all()
+
+
+def test_the_batch_is_that_of_the_pass(backend, database):
+    with net(backend, database) as made:
+        made.counter.value = 4
+        assert (passes(made, 2)[1] == 10 + np.arange(12, 18) % COUNT).all()
+        made.counter.value = 0
+        assert (passes(made, 1)[1] == [10, 11, 12]).all()
+
+
+def test_transform_param(backend, database):
+    more = "transform_param { crop_size: 4 mean_value: 1 mean_value: 2 mean_value: 3 scale: 0.5 }"
+    with net(backend, database, more=more) as made:
+        assert made.blobs["data"].shape == (3, 3, 4, 4)
+        expected = (IMAGES[:3, :, 1:5, 0:4] - np.array([1.0, 2, 3])[:, None, None]) * 0.5
+        np.testing.assert_allclose(passes(made, 1)[0], expected, rtol=1e-6)
+
+
+def test_training_crops_at_random_by_the_seed(backend, database):
+    results = []
+    for seed in (2, 2, 3):
+        with net(backend, database, more="transform_param { crop_size: 3 mirror: true }", phase=0, seed=seed) as made:
+            results.append(passes(made, 4)[0])
+    assert (results[0] == results[1]).all()
+    assert (results[0] != results[2]).any()
+
+
+def test_a_phase_of_the_layer_s_own(backend, database):
+    more = "transform_param { crop_size: 3 } phase: TEST"
+    with net(backend, database, more=more, phase=caffe_pb2.TRAIN) as made:
+        assert (passes(made, 1)[0] == IMAGES[:3, :, 1:4, 1:4]).all()
+
+
+def test_shuffle_is_for_training(backend, database):
+    with net(backend, database, shuffle=True) as made:
+        assert (passes(made, 1)[1] == [10, 11, 12]).all()
+    with net(backend, database, "batch_size: 7", phase=caffe_pb2.TRAIN, shuffle=True) as made:
+        first, second = passes(made, 1)[1], passes(made, 1)[1]
+    assert sorted(first) == sorted(second) == list(range(10, 17))
+    assert (first != second).any()
+
+
+def test_rand_skip(backend, database):
+    starts = set()
+    for seed in range(12):
+        with net(backend, database, "rand_skip: 4", seed=seed) as made:
+            starts.add(int(passes(made, 1)[1][0]))
+    assert len(starts) > 1
+    assert starts <= {10, 11, 12, 13}
+
+
+def test_colour_noise_is_for_training(backend, database, tmp_path):
+    def batch(phase, **options):
+        with net(backend, database, phase=phase, **options) as made:
+            return passes(made, 1)[0]
+
+    plain = batch(caffe_pb2.TRAIN)
+    assert (batch(caffe_pb2.TEST, colour_noise=0.1) == plain).all()
+    noisy = batch(caffe_pb2.TRAIN, colour_noise=0.1)
+    shift = noisy - plain
+    # One number for each channel of each image.
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :, :1, :1], shift.shape), atol=1e-4)
+    assert (shift != 0).all()
+    source = open_source(database)
+    write_colour_noise(tmp_path / "pca.npz", compute_colour_noise(source))
+    source.close()
+    again = batch(caffe_pb2.TRAIN, colour_noise=0.1, colour_pca=str(tmp_path / "pca.npz"))
+    np.testing.assert_allclose(again, noisy, rtol=1e-6)
+    twice = batch(caffe_pb2.TRAIN, colour_noise=0.2, colour_pca=str(tmp_path / "pca.npz"))
+    np.testing.assert_allclose(twice - plain, 2 * shift, rtol=1e-3, atol=1e-3)
+
+
+def encode(image, kind):
+    import io
+
+    from PIL import Image
+
+    memory = io.BytesIO()
+    Image.fromarray(image).save(memory, kind)
+    return caffe_pb2.Datum(encoded=True, data=memory.getvalue()).SerializeToString()
+
+
+def write(folder, values):
+    environment = lmdb.open(str(folder), map_size=1 << 20, lock=False)
+    with environment.begin(write=True) as transaction:
+        for i, value in enumerate(values):
+            transaction.put(b"%08d" % i, value)
+    environment.close()
+    return folder
+
+
+def test_force_encoded_color(backend, tmp_path):
+    grey = IMAGES[0, 0]
+    folder = write(tmp_path / "grey", [encode(grey, "PNG")])
+    with net(backend, folder, "batch_size: 1") as made:
+        assert made.blobs["data"].shape == (1, 1, 6, 5)
+    with net(backend, folder, "batch_size: 1 force_encoded_color: true") as made:
+        assert (passes(made, 1)[0] == grey).all()
+        assert made.blobs["data"].shape == (1, 3, 6, 5)
+
+
+def test_bad_records(backend, tmp_path):
+    values = [encode(IMAGES[i, 0], "PNG") for i in range(4)]
+    values[2] = values[2][:30]
+    folder = write(tmp_path / "damaged", values)
+    with net(backend, folder, max_bad_records=1) as made:
+        assert (passes(made, 1)[0][:, 0] == IMAGES[[0, 1, 3], 0]).all()
+        assert made.layers[0].bad_records == 1
+    with net(backend, folder) as made, pytest.raises(DataError, match="00000002"):
+        made.forward()
+
+
+def test_waiting_is_measured(backend, database):
+    with net(backend, database) as made:
+        assert made.layers[0].wait_seconds == 0
+        made.forward()
+        waited = made.layers[0].wait_seconds
+        assert 0 < waited < 30
+    # A run's last line is written when all is closed.
+    assert made.layers[0].wait_seconds == waited
+
+
+def test_close_ends_threads_and_reading(backend, database):
+    before = threading.active_count()
+    made = net(backend, database, threads=2)
+    made.forward()
+    assert threading.active_count() == before + 2
+    made.close()
+    made.close()
+    assert threading.active_count() == before
+    with pytest.raises(LayerError, match=r"layer 'd' .Data.: the layer is closed"):
+        made.forward()
+
+
+@pytest.mark.parametrize(
+    ("fields", "more", "match"),
+    [
+        ("batch_size: 0", "", r"batch_size must be positive \(Check failed: batch_size > 0\)"),
+        ("backend: LEVELDB", "", r"layer 'd' \(Data\): .*is an LMDB, but the layer reads a LevelDB"),
+        ("", "transform_param { crop_size: 6 }", r"layer 'd'.*Check failed: datum_width >= crop_size \(5 vs\. 6\)"),
+        ("", "transform_param { force_gray: true force_color: true }", "layer 'd': cannot set both force_color"),
+        (
+            "force_encoded_color: true",
+            "transform_param { force_gray: true }",
+            "cannot set both force_color and force_gray",
+        ),
+    ],
+)
+def test_refusals_leave_nothing_open(backend, database, fields, more, match):
+    before = threading.active_count()
+    with pytest.raises(CaffepyError, match=match):
+        net(backend, database, fields, more)
+    assert threading.active_count() == before
+    # A database that is still open in this process could not be opened again.
+    net(backend, database).close()
+
+
+def test_no_database_names_layer_and_line(backend, tmp_path):
+    with pytest.raises(DataError, match=r"n.prototxt:1: layer 'd' \(Data\): there is no database .*mdb_status == 0"):
+        net(backend, tmp_path / "nowhere")
+
+
+def test_no_colour_noise_of_grey_images(backend, tmp_path):
+    folder = write(tmp_path / "grey", [encode(IMAGES[0, 0], "PNG")])
+    with pytest.raises(DataError, match=r"layer 'd' \(Data\): colour noise needs images of 3 channels"):
+        net(backend, folder, phase=caffe_pb2.TRAIN, colour_noise=0.1)
+
+
+def test_backward_does_nothing(backend, database):
+    with net(backend, database) as made:
+        made.forward()
+        entry = made.entries[0]
+        entry.layer.backward(entry.top, [], [])

@@ -10,9 +10,9 @@ from typing import Any
 
 import threadpoolctl
 
-__all__ = ["Workers"]
+__all__ = ["Task", "Workers"]
 
-# begin, end, number of the worker
+#: Called with begin, end and the number of the worker.
 Task = Callable[[int, int, int], None]
 
 

@@ -13,10 +13,10 @@ from caffepy.solver.solver import solver_class
 
 FOLDER = Path(__file__).parents[2] / ".." / "shared" / "oracle" / "solvers"
 
-# The first steps are compared closely; later ones drift with the order of float32 sums, and the weights are compared.
-LOSS_STEPS = 20
-LOSS_RTOL = 1e-3
-WEIGHT_ATOL = 2e-3
+# The recorded facts allow 1e-3 over 20 steps and 2e-3 at the end; on the CPU the runs are 3e-7 and 1.2e-7 apart, and a
+# slip in the update rule shows only in a comparison that is near to that.
+LOSS_RTOL = 1e-5
+WEIGHT_ATOL = 1e-5
 
 
 def _type(name: str) -> str:
@@ -85,7 +85,7 @@ def test_a_run_has_caffes_losses_and_weights(name, at_oracle):
     try:
         solver.net.copy_from("init.caffemodel")
         got = _steps(solver, len(losses))
-        np.testing.assert_allclose(got[:LOSS_STEPS], losses[:LOSS_STEPS], rtol=LOSS_RTOL)
+        np.testing.assert_allclose(got, losses, rtol=LOSS_RTOL)
         assert solver.iter == len(losses)
         _check_final(solver, final)
     finally:

@@ -1,0 +1,133 @@
+"""Finding commands, and turning errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from caffepy import __version__
+from caffepy.cli import main as module
+from caffepy.errors import DataError
+
+
+def failing(error):
+    """A command that raises."""
+
+    @click.command("fail")
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.fixture
+def fail(monkeypatch, run):
+    """Run a command that raises the given error."""
+
+    def call(error):
+        monkeypatch.setattr(module._Commands, "get_command", lambda self, ctx, name: failing(error))
+        return run("train")
+
+    return call
+
+
+@pytest.mark.parametrize("flag", ["--help", "-help", "-h"])
+def test_help(run, flag):
+    result = run(flag)
+    assert result.code == 0
+    for name in module.COMMANDS:
+        assert f"  {name} " in result.out
+
+
+def test_no_command_is_help(run):
+    result = run()
+    assert result.code == 2
+    assert "Commands:" in result.err
+
+
+@pytest.mark.parametrize("flag", ["--version", "-version"])
+def test_version(run, flag):
+    assert run(flag) == (0, f"caffepy {__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", module.COMMANDS)
+def test_each_command_has_help_and_an_underscore_form(run, name):
+    result = run(name.replace("-", "_"), "-help")
+    assert result.code == 0
+    assert result.out.startswith("Usage: caffepy ")
+    assert run(name, "-h").out.split("\n", 1)[1] == result.out.split("\n", 1)[1]
+
+
+def test_near_misses(run):
+    result = run("trian")
+    assert result.code == 2
+    assert "No such command 'trian'. Did you mean 'train'? Commands: train, test," in result.err
+    result = run("train", "-solvr", "x")
+    assert result.code == 2
+    assert "No such option '--solvr'" in result.err.replace(":", "").replace("option --solvr", "option '--solvr'")
+    assert "--solver" in result.err
+
+
+def test_switches_with_values(run):
+    result = run("train", "-solver", "x", "-shuffle=perhaps")
+    assert result.code == 2
+    assert "--shuffle is on or off: expected true or false, got 'perhaps'" in result.err
+
+
+def test_an_error_is_one_line(fail):
+    assert fail(DataError("there is no database 'x'.")) == (1, "", "error: there is no database 'x'.\n")
+
+
+def test_errors_of_the_system(fail):
+    assert fail(PermissionError(13, "Permission denied", "/x/y")) == (1, "", "error: /x/y: Permission denied\n")
+    assert fail(MemoryError("Unable to allocate 9 TiB")) == (1, "", "error: out of memory. Unable to allocate 9 TiB\n")
+
+
+def test_a_fault_says_what_to_report(fail, monkeypatch):
+    monkeypatch.delenv("CAFFEPY_TRACEBACK", raising=False)
+    result = fail(ZeroDivisionError("division by zero"))
+    assert result.code == 1
+    assert result.err.startswith("error: ZeroDivisionError: division by zero\nThis is a fault of caffepy.")
+    assert "Traceback" not in result.err
+
+
+def test_a_traceback_is_shown_when_asked_for(fail, monkeypatch):
+    monkeypatch.setenv("CAFFEPY_TRACEBACK", "1")
+    with pytest.raises(DataError, match="no database"):
+        fail(DataError("no database"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_interrupted(fail, error):
+    result = fail(error)
+    assert (result.code, result.err.strip()) == (130, "Interrupted.")
+
+
+def test_a_closed_pipe_is_no_fault():
+    done = subprocess.run(
+        f"{sys.executable} -m caffepy device-query 2>err.txt | true; cat err.txt; rm err.txt",
+        shell=True, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "fault of caffepy" not in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_help_imports_nothing_but_the_package_and_click():
+    code = (
+        "import sys, caffepy; before = set(sys.modules)\n"
+        "from caffepy.cli.main import main; assert main(['--help']) == 0\n"
+        "print(sorted({name.split('.')[0] for name in set(sys.modules) - before}"
+        " & {'numpy', 'numba', 'matplotlib', 'rich', 'lmdb', 'PIL', 'h5py', 'google'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_python_m():
+    done = subprocess.run(
+        [sys.executable, "-m", "caffepy", "-version"], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == f"caffepy {__version__}\n"

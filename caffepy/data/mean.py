@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -80,13 +81,21 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
 
 def _read_npy(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+    # Not np.load: the sizes in the header are held against the file's own before any memory is taken.
     try:
-        # Mapped first: a header that promises more than the file has is refused before memory is taken.
-        mapped = np.load(text, mmap_mode="r", allow_pickle=False)
-        values = np.array(mapped, np.float32)
+        with open(text, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read_header(file)
+            stored = os.fstat(file.fileno()).st_size - file.tell()
+            if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != stored:
+                raise ValueError(f"sizes {shape} of {dtype} for {stored} bytes of data")
+            values = np.fromfile(file, dtype).astype(np.float32)
     except (OSError, ValueError, TypeError, EOFError) as error:
-        raise DataError(f"mean file '{text}' is no array: {error}") from error
-    return values.shape, values
+        raise DataError(f"mean file '{text}' is no array of numbers: {error}") from error
+    return shape, values.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_blob(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
@@ -97,10 +106,6 @@ def _read_blob(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
         raise DataError(f"mean file '{text}' is no BlobProto: {error}") from error
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     stored = blob.data or blob.double_data
-    # Python's integers do not overflow, whatever sizes the file claims.
-    count = 1
-    for size in shape:
-        count *= size
-    if count != len(stored) or not stored:
+    if math.prod(shape) != len(stored) or not stored:
         raise DataError(f"mean file '{text}' has {len(stored)} values for shape {shape}: damaged, or no mean file.")
     return shape, np.fromiter(stored, np.float32, len(stored))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Callable
@@ -52,9 +53,7 @@ def _read_idx(file: BinaryIO, text: str, dimensions: int) -> NDArray[np.uint8]:
     if len(header) < 4 + 4 * dimensions:
         raise DataError(f"'{text}' is cut short: its header has {len(header)} bytes of {4 + 4 * dimensions}.")
     shape = tuple(int.from_bytes(header[4 + 4 * i : 8 + 4 * i], "big") for i in range(dimensions))
-    count = 1
-    for size in shape:
-        count *= size
+    count = math.prod(shape)
     if not 0 < count <= _MAX_BYTES:
         raise DataError(f"'{text}' has sizes {shape}, expected 1 to {_MAX_BYTES} bytes: empty or damaged.")
     data = file.read(count + 1)

@@ -1,0 +1,369 @@
+"""Whole batches: which records, in which order, bad ones among them, and the numbers Caffe computes."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from caffepy.cpu.transform import Transform as TransformOp
+from caffepy.data.colour_noise import ColourNoise
+from caffepy.data.datum import decode, encode
+from caffepy.data.order import Order
+from caffepy.data.reader import RecordReader
+from caffepy.data.source import open_source
+from caffepy.data.transform import Transform
+from caffepy.errors import DataError
+from caffepy.proto import caffe_pb2
+from caffepy.random import Stream
+from tests.data.images import file_bytes, noise_image, raw_datum
+
+TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
+
+
+@pytest.fixture
+def make_reader():
+    made = []
+
+    def build(path, phase=TEST, colour_noise=None, seed=1, **options):
+        names = ("crop_size", "mirror", "scale", "mean_value", "mean_file", "force_gray", "force_color")
+        fields = {name: options.pop(name) for name in names if name in options}
+        param = caffe_pb2.TransformationParameter(**fields)
+        transform = Transform(param, phase, seed, "data", "net.prototxt:3", colour_noise=colour_noise)
+        op = TransformOp(None, transform.crop_size, transform.mean, transform.scale)
+        options = {"batch_size": 4, "threads": 2, **options}
+        reader = RecordReader(open_source(path), transform, op.record, seed=seed, layer_name="data", **options)
+        made.append(reader)
+        return reader
+
+    yield build
+    for reader in made:
+        reader.close()
+        reader._filler.source.close()
+
+
+@pytest.fixture
+def ten(make_lmdb):
+    """Ten records of 2 x 6 x 5 random bytes; record i has label 10 i."""
+    images = [noise_image((2, 6, 5), seed) for seed in range(10)]
+    return make_lmdb([raw_datum(image, 10 * i) for i, image in enumerate(images)]), images
+
+
+def take(reader, steps):
+    """Data, labels and records of some batches."""
+    out = []
+    for step in steps:
+        batch = reader.get(step)
+        out.append((batch.data.copy(), batch.label.copy(), batch.records.tolist()))
+    return out
+
+
+def same(one, other):
+    return all(
+        np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) and a[2] == b[2]
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raw_plain",
+        "raw_wraps_round",
+        "raw_mean_values",
+        "raw_mean_file_crop",
+        "png_mean_file",
+        "png_force_gray",
+        "jpg_crop",
+    ],
+)
+def test_equals_caffe_bit_for_bit(oracle, monkeypatch, name):
+    monkeypatch.chdir(oracle)
+    with np.load(f"{name}.npz", allow_pickle=False) as stored:
+        expected = {key: stored[key] for key in stored.files}
+    layer = text_format.Parse(str(expected["prototxt"]), caffe_pb2.NetParameter()).layer[0]
+    transform = Transform(layer.transform_param, TEST, 1, layer.name)
+    op = TransformOp(None, transform.crop_size, transform.mean, transform.scale)
+    source = open_source(layer.data_param.source, "LMDB")
+    reader = RecordReader(
+        source, transform, op.record, batch_size=layer.data_param.batch_size, seed=1, layer_name=layer.name, threads=2
+    )
+    batches = take(reader, range(int(expected["batches"])))
+    reader.close()
+    source.close()
+    assert np.array_equal(np.concatenate([batch[1] for batch in batches]), expected["out/label"])
+    data = np.concatenate([batch[0] for batch in batches])
+    assert data.dtype == np.float32
+    if name.startswith("jpg"):
+        # JPEG decoders may differ; that of Pillow's wheels does not differ at all from Caffe's.
+        assert np.abs(data - expected["out/data"]).max() <= 2
+    else:
+        assert np.array_equal(data, expected["out/data"])
+
+
+def test_records_come_in_order_and_wrap_round(make_reader, ten):
+    path, images = ten
+    reader = make_reader(path)
+    assert reader.shape == (4, 2, 6, 5)
+    for step in range(6):
+        batch = reader.get(step)
+        expected = [(step * 4 + i) % 10 for i in range(4)]
+        assert batch.records.tolist() == expected
+        assert batch.label.tolist() == [10.0 * i for i in expected]
+        assert batch.label.dtype == np.float32
+        assert np.array_equal(batch.data, np.stack([images[i] for i in expected]).astype(np.float32))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_content_does_not_depend_on_threads_depth_or_where_a_run_begins(make_reader, make_lmdb, smooth_jpeg, shuffle):
+    images = [noise_image((3, 20 + i, 30 - i), i) for i in range(7)]
+    values = [encode(image, i, "png") for i, image in enumerate(images)] + [encode(smooth_jpeg, 7)]
+    path = make_lmdb(values)
+    noise = ColourNoise(np.eye(3), np.array([10.0, 20.0, 30.0]))
+    options = {"phase": TRAIN, "colour_noise": noise, "crop_size": 16, "mirror": True, "shuffle": shuffle}
+    options["mean_value"] = [104, 117, 123]
+    expected = take(make_reader(path, threads=1, prefetch=1, **options), range(12))
+    assert not same(expected[:4], expected[4:8])
+    for threads in (1, 2, 4):
+        for prefetch in (1, 2, 4):
+            reader = make_reader(path, threads=threads, prefetch=prefetch, **options)
+            assert same(take(reader, range(12)), expected)
+            for begin in (3, 9, 0, 5):
+                assert same(take(reader, range(begin, 12)), expected[begin:])
+    assert not same(take(make_reader(path, seed=2, **options), range(12)), expected)
+
+
+def test_crops_and_noise_are_those_of_the_ordinal(make_reader, make_lmdb):
+    images = [noise_image((3, 12, 15), i) for i in range(3)]
+    path = make_lmdb([encode(image, i, "png") for i, image in enumerate(images)])
+    noise = ColourNoise(np.eye(3), np.array([10.0, 20.0, 30.0]))
+    reader = make_reader(path, phase=TRAIN, colour_noise=noise, crop_size=8, mirror=True, batch_size=5)
+    transform = reader._filler.transform
+    for step in range(4):
+        batch = reader.get(step)
+        ordinals = np.arange(5 * step, 5 * step + 5)
+        placed = transform.placements(ordinals, 12, 15)
+        shifts = transform.shifts(ordinals)
+        for i, ordinal in enumerate(ordinals):
+            h, w = placed.h_off[i], placed.w_off[i]
+            crop = images[ordinal % 3][:, h : h + 8, w : w + 8]
+            crop = crop[:, :, ::-1] if placed.mirror[i] else crop
+            np.testing.assert_allclose(batch.data[i], crop + shifts[i][:, None, None], rtol=0, atol=1e-4)
+
+
+def test_gray_images_get_no_colour_noise(make_reader, ten):
+    path, images = ten
+    noise = ColourNoise(np.eye(3), np.array([10.0, 20.0, 30.0]))
+    batch = make_reader(path, phase=TRAIN, colour_noise=noise).get(0)
+    assert np.array_equal(batch.data[0], images[0].astype(np.float32))
+
+
+def test_shuffling_shows_each_record_once_an_epoch_in_another_order(make_reader, ten):
+    reader = make_reader(ten[0], batch_size=5, shuffle=True)
+    epochs = [reader.get(2 * e).records.tolist() + reader.get(2 * e + 1).records.tolist() for e in range(3)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert epochs[1] == Stream(1, "data", "shuffle").permutation(10, 1).tolist()
+
+
+def test_rand_skip_moves_the_beginning(make_reader, ten):
+    skip = int(Stream(1, "data", "rand_skip").bits(1)[0]) % 7
+    assert skip > 0
+    reader = make_reader(ten[0], rand_skip=7)
+    assert reader.get(0).records.tolist() == [(skip + i) % 10 for i in range(4)]
+    order = Order(10, 1, "data", rand_skip=7, shuffle=True)
+    shown = [order.record(i) for i in range(10 - skip)]
+    assert shown == Stream(1, "data", "shuffle").permutation(10, 0).tolist()[skip:]
+
+
+def test_order_from_many_threads_and_many_epochs():
+    order = Order(50, 3, "data", shuffle=True)
+    expected = [Order(50, 3, "data", shuffle=True).record(i) for i in range(0, 1000, 37)]
+    seen = []
+
+    def look():
+        seen.append([order.record(i) for i in range(0, 1000, 37)])
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [expected] * 4
+    assert len(order._epochs) <= 4
+
+
+def test_memory_of_batches_may_be_given(make_reader, ten):
+    shapes = []
+
+    def allocate(shape):
+        shapes.append(shape)
+        return np.empty(shape, np.float32)
+
+    reader = make_reader(ten[0], allocate=allocate, prefetch=2)
+    for step in range(5):
+        reader.get(step)
+    assert shapes == [(4, 2, 6, 5)] * 2
+    reader = make_reader(ten[0], crop_size=3)
+    reader.start(0)
+    assert reader.get(0).data.shape == reader.shape == (4, 2, 3, 3)
+    assert reader.wait_seconds >= 0
+
+
+def test_threads_end_when_the_reader_is_forgotten(make_lmdb):
+    before = threading.active_count()
+    source = open_source(make_lmdb([raw_datum(noise_image((1, 2, 2)))]))
+    transform = Transform(caffe_pb2.TransformationParameter(), TEST, 1, "data")
+    apply = TransformOp(None, 0, None, 1).record
+    reader = RecordReader(source, transform, apply, batch_size=2, seed=1, layer_name="data", threads=3)
+    reader.get(0)
+    assert threading.active_count() == before + 3
+    del reader
+    gc.collect()
+    assert threading.active_count() == before
+
+
+@pytest.fixture
+def holed(make_lmdb):
+    """Ten records, of which 3, 4 and 8 are no images."""
+    good = [raw_datum(noise_image((2, 6, 5), seed), seed) for seed in range(10)]
+    bad = raw_datum(noise_image((2, 6, 5)))
+    bad.data = bad.data[:-1]
+    return make_lmdb([bad if i in (3, 4, 8) else datum for i, datum in enumerate(good)])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_bad_records_are_replaced_by_the_next_good_one(make_reader, holed, caplog, threads):
+    reader = make_reader(holed, max_bad_records=3, threads=threads)
+    with caplog.at_level(logging.WARNING, "caffepy"):
+        batches = take(reader, range(5))
+    records = [record for batch in batches for record in batch[2]]
+    expected = [5 if i % 10 in (3, 4) else 9 if i % 10 == 8 else i % 10 for i in range(20)]
+    assert records == expected
+    assert [label for batch in batches for label in batch[1]] == expected
+    assert reader.bad_records == 3
+    messages = [record.getMessage() for record in caplog.records]
+    for number, (key, message) in enumerate(zip(("00000003", "00000004", "00000008"), messages, strict=True), 1):
+        assert message.startswith(f"bad record {number} of 3 allowed: record '{key}': Incorrect data field size 59")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize(("allowed", "step", "key"), [(0, 0, "00000003"), (1, 0, "00000004"), (2, 2, "00000008")])
+def test_one_bad_record_too_many_ends_the_run_at_its_batch(make_reader, holed, threads, allowed, step, key):
+    reader = make_reader(holed, max_bad_records=allowed, threads=threads)
+    for good in range(step):
+        reader.get(good)
+    said = (
+        f"record '{key}': Incorrect data field size.*One bad record more than the {allowed} allowed; --max-bad-records"
+    )
+    with pytest.raises(DataError, match=said):
+        reader.get(step)
+
+
+def test_a_database_of_nothing_good(make_reader, make_lmdb):
+    path = make_lmdb([b"\xff\xff"] * 3)
+    with pytest.raises(DataError, match=r"is not a Datum.*more than the 99 allowed"):
+        make_reader(path, max_bad_records=99)
+    with pytest.raises(DataError, match="record '00000000' is not a Datum"):
+        make_reader(path)
+
+
+def test_a_bad_first_record_is_passed_over_too(make_reader, make_lmdb):
+    path = make_lmdb([b"\xff\xff", raw_datum(noise_image((1, 3, 4)), 6)])
+    reader = make_reader(path, max_bad_records=1)
+    assert reader.shape == (4, 1, 3, 4)
+    assert reader.get(0).records.tolist() == [1] * 4
+    assert reader.bad_records == 1
+
+
+def test_a_truncated_jpeg_is_named(make_reader, make_lmdb, smooth_jpeg):
+    path = make_lmdb([encode(smooth_jpeg, 0), encode(smooth_jpeg[:-200], 1)])
+    with pytest.raises(DataError, match=r"record '00000001' cannot be decoded: .*truncated"):
+        make_reader(path).get(0)
+
+
+def test_without_crop_all_records_have_the_size_of_the_first(make_reader, make_lmdb):
+    path = make_lmdb([raw_datum(noise_image((3, 4, 5))), raw_datum(noise_image((3, 5, 5)))])
+    said = r"record '00000001' of '.*' has another size: 3 x 5 x 5, the first record 3 x 4 x 5. Set crop_size"
+    with pytest.raises(DataError, match=said):
+        make_reader(path).get(0)
+    batch = make_reader(path, crop_size=4).get(0)
+    assert batch.records.tolist() == [0, 1, 0, 1]
+
+
+def test_channels_never_differ(make_reader, make_lmdb):
+    color = encode(noise_image((3, 4, 4)), 0, "png")
+    gray = encode(noise_image((1, 4, 4)), 0, "png")
+    path = make_lmdb([color, gray])
+    with pytest.raises(
+        DataError, match=r"has another channels: 1 x 4 x 4, the first record 3 x 4 x 4. Set force_color"
+    ):
+        make_reader(path, crop_size=2).get(0)
+    assert make_reader(path, force_color=True).get(0).data.shape == (4, 3, 4, 4)
+    assert make_reader(path, force_gray=True).get(0).data.shape == (4, 1, 4, 4)
+
+
+def test_a_later_record_that_is_too_small_for_the_crop(make_reader, make_lmdb):
+    path = make_lmdb([raw_datum(noise_image((3, 9, 9))), raw_datum(noise_image((3, 9, 7)))])
+    said = r"record '00000001' of .*too small for crop_size 8. Check failed: datum_width >= crop_size \(7 vs. 8\)"
+    with pytest.raises(DataError, match=said):
+        make_reader(path, crop_size=8).get(0)
+
+
+def test_the_first_record_is_checked_at_the_start(make_reader, ten):
+    said = r"the first record '00000000' of '.*' is 2 x 6 x 5, too small for crop_size 224"
+    with pytest.raises(DataError, match=said):
+        make_reader(ten[0], crop_size=224)
+    with pytest.raises(DataError, match="3 mean_value for the first record"):
+        make_reader(ten[0], mean_value=[1, 2, 3])
+
+
+def test_labels_are_checked_against_num_output(make_reader, ten):
+    reader = make_reader(ten[0], num_classes=50)
+    reader.get(0)
+    said = r"label 50 of record '00000005' of '.*' is outside 0..49: the last layer's num_output is 50"
+    with pytest.raises(DataError, match=said):
+        reader.get(1)
+    assert make_reader(ten[0], num_classes=91).get(2).label.tolist() == [80, 90, 0, 10]
+
+
+def test_a_negative_label_is_outside(make_reader, make_lmdb):
+    path = make_lmdb([raw_datum(noise_image((1, 2, 2)), -1)])
+    with pytest.raises(DataError, match="label -1 of record '00000000'"):
+        make_reader(path, num_classes=10).get(0)
+    assert make_reader(path).get(0).label.tolist() == [-1] * 4
+
+
+def test_a_wrong_label_is_never_passed_over(make_reader, ten):
+    with pytest.raises(DataError, match="label 20 of record"):
+        make_reader(ten[0], num_classes=20, max_bad_records=9).get(0)
+
+
+def test_batch_size_of_nothing(make_reader, ten):
+    with pytest.raises(DataError, match=r"net.prototxt:3: layer 'data': batch_size must be at least 1, got 0"):
+        make_reader(ten[0], batch_size=0)
+
+
+def test_decoded_images_are_whole_while_threads_work(make_reader, make_lmdb):
+    # Pixels are shared with Pillow; were they let go too early, another image would show.
+    images = [np.full((3, 40, 40), i, np.uint8) for i in range(64)]
+    path = make_lmdb([encode(image, i, "png") for i, image in enumerate(images)])
+    reader = make_reader(path, batch_size=64, threads=4)
+    for step in range(20):
+        batch = reader.get(step)
+        assert np.array_equal(batch.data.min(axis=(1, 2, 3)), np.arange(64))
+        assert np.array_equal(batch.data.max(axis=(1, 2, 3)), np.arange(64))
+
+
+def test_jpegs_in_batches_equal_those_decoded_alone(make_reader, make_lmdb, smooth_jpeg):
+    from PIL import Image
+
+    other = file_bytes(Image.fromarray(noise_image((60, 50, 3), 9)), "JPEG")
+    values = [encode(smooth_jpeg, 0).SerializeToString(), encode(other, 1).SerializeToString()]
+    batch = make_reader(make_lmdb(values)).get(0)
+    for i in range(4):
+        assert np.array_equal(batch.data[i], decode(values[i % 2], b"").array.astype(np.float32))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from caffepy.backend import Array
 from caffepy.cpu._jit import kernel
 
-__all__ = ["philox_block"]
+__all__ = ["philox_block", "philox_blocks"]
 
 _MULTIPLIER0 = np.uint64(0xD2511F53)
 _MULTIPLIER1 = np.uint64(0xCD9E8D57)
@@ -36,3 +37,14 @@ def philox_block(
         key0 = (key0 + _WEYL0) & _LOW
         key1 = (key1 + _WEYL1) & _LOW
     return c0, c1, c2, c3
+
+
+@kernel
+def philox_blocks(first: int, step: np.uint64, key0: np.uint64, key1: np.uint64, out: Array) -> None:
+    """Blocks ``first`` and on into the columns of ``out`` (4, n), uint32: row by row the vector units can be used."""
+    for i in range(out.shape[1]):
+        words = philox_block(np.uint64(first + i), step, key0, key1)
+        out[0, i] = words[0]
+        out[1, i] = words[1]
+        out[2, i] = words[2]
+        out[3, i] = words[3]

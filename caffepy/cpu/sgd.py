@@ -88,6 +88,7 @@ class SGD:
         return float(self._squares.sum())
 
 
+# An unsigned index cannot be negative, so numba adds no test for wrapping round and the loops vectorise.
 @kernel
 def _update(
     begins: Array,
@@ -105,7 +106,7 @@ def _update(
     for piece in range(begins.size):
         local_rate = rate * mults[piece, 0]
         local_decay = weight_decay * mults[piece, 1]
-        for i in range(begins[piece], ends[piece]):
+        for i in range(np.uintp(begins[piece]), np.uintp(ends[piece])):
             value = w[i]
             penalty = np.sign(value) if l1 else value
             step = momentum * history[i] + local_rate * (scale * dw[i] + local_decay * penalty)
@@ -118,6 +119,6 @@ def _update(
 def _sum_of_squares(first: int, last: int, size: int, x: Array, out: Array) -> None:
     for chunk in range(first, last):
         total = 0.0
-        for i in range(chunk * size, min((chunk + 1) * size, x.size)):
+        for i in range(np.uintp(chunk * size), np.uintp(min((chunk + 1) * size, x.size))):
             total += np.float64(x[i]) * np.float64(x[i])
         out[chunk] = total

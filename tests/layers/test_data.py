@@ -235,6 +235,7 @@ def test_no_colour_noise_of_grey_images(backend, tmp_path):
     folder = write(tmp_path / "grey", [encode(IMAGES[0, 0], "PNG")])
     with pytest.raises(DataError, match=r"layer 'd' \(Data\): colour noise needs images of 3 channels"):
         net(backend, folder, phase=caffe_pb2.TRAIN, colour_noise=0.1)
+    net(backend, folder, phase=caffe_pb2.TEST, colour_noise=0.1).close()
 
 
 def test_backward_does_nothing(backend, database):

@@ -18,7 +18,7 @@ def kernel(function: F) -> F:
     Sums may be reordered and multiply-adds contracted, which is what lets loops use the vector units. NaN and infinity
     keep their meaning: a diverged run must show.
     """
-    compiled = numba.njit(
-        nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"}
-    )(function)
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})(
+        function
+    )
     return cast(F, compiled)

@@ -46,7 +46,7 @@ class Workers:
     """Splits a loop over ``threads`` threads, the caller's being one of them.
 
     The split depends on the loop's length and the number of threads only, so results do too. While a loop runs, BLAS
-    uses one thread for each of ours: two pools of threads on the same cores only wait for each other.
+    works in the thread that calls it: two pools of threads on the same cores only wait for each other.
     """
 
     def __init__(self, threads: int) -> None:
@@ -59,17 +59,13 @@ class Workers:
         self._blas: list[Any] = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
         self._blas_threads = [library.get_num_threads() for library in self._blas]
 
-    def run(self, count: int, task: Task) -> None:
-        """Call ``task(begin, end, worker)`` for parts that cover ``range(count)``; worker < `threads`.
+    def run(self, count: int, task: Task) -> int:
+        """Call ``task(begin, end, worker)`` for parts that cover ``range(count)``; gives their number.
 
         Raises:
             the first exception that a part raised, after all parts have ended.
         """
         parts = min(self.threads, count)
-        if parts <= 1:
-            if count:
-                task(0, count, 0)
-            return
         bounds = [count * part // parts for part in range(parts + 1)]
         jobs = [_Job(task, (bounds[part], bounds[part + 1], part)) for part in range(parts)]
         for library in self._blas:
@@ -77,7 +73,8 @@ class Workers:
         try:
             for queue, job in zip(self._queues, jobs[1:], strict=False):
                 queue.put(job)
-            jobs[0].run()
+            for job in jobs[:1]:
+                job.run()
             for job in jobs:
                 job.done.acquire()
         finally:
@@ -86,3 +83,4 @@ class Workers:
         for job in jobs:
             if job.error is not None:
                 raise job.error
+        return parts

@@ -9,7 +9,6 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
-from caffepy.cpu._parallel import Task
 from caffepy.cpu._unfold import fold_2d, fold_nd, unfold_2d, unfold_nd
 
 if TYPE_CHECKING:
@@ -118,26 +117,34 @@ class Conv:
         planes = x.reshape(images, -1, *self._plane)
         memory = self._memory(self._cols_size)
 
+        def columns(n: int, worker: int) -> Array:
+            if self._pointwise:
+                return planes[n].reshape(group, depth // group, places)
+            cols = memory[worker].reshape(group, depth // group, places)
+            self._unfold(planes[n], cols.reshape(depth, places))
+            return cols
+
         def part(first: int, last: int, worker: int) -> None:
-            cols = memory[worker].reshape(group, depth // group, -1)
             for n in range(first, last):
-                if self._pointwise:
-                    cols = planes[n].reshape(group, depth // group, places)
-                else:
-                    self._unfold(planes[n], cols.reshape(depth, places))
-                np.matmul(weights, cols, out=y[n])
-                if b is not None:
-                    _add_bias(y[n].reshape(-1, places), b)
+                np.matmul(weights, columns(n, worker), out=y[n])
 
-        self._share(images, part)
+        if images >= self._workers.threads:
+            self._workers.run(images, part)
+        else:
+            # Too few images to share: the rows of each product are.
+            for n in range(images):
+                self._forward_rows(weights, columns(n, 0), y[n])
+        if b is not None:
+            self._add_bias(out.reshape(images, -1, places), b)
 
-    def _share(self, images: int, part: Task) -> int:
-        """Images over threads, or, where there are too few for that, threads inside BLAS. Gives the parts made."""
-        if images < self._workers.threads:
-            part(0, images, 0)
-            return 1
-        self._workers.run(images, part)
-        return self._workers.threads
+    def _forward_rows(self, weights: Array, cols: Array, y: Array) -> None:
+        def rows(first: int, last: int, worker: int) -> None:
+            np.matmul(weights[:, first:last], cols, out=y[:, first:last])
+
+        self._workers.run(weights.shape[1], rows)
+
+    def _add_bias(self, y: Array, b: Array) -> None:
+        self._workers.run(len(y), lambda first, last, worker: _add_bias(first, last, y, b))
 
     def _forward_whole(self, x: Array, weights: Array, y: Array) -> None:
         columns = x.reshape(len(x), self._group, -1)
@@ -166,7 +173,7 @@ class Conv:
                     np.matmul(weights, grads[n], out=cols)
                     self._fold(cols.reshape(depth, places), planes[n])
 
-        self._share(images, part)
+        self._workers.run(images, part)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""
@@ -196,7 +203,7 @@ class Conv:
                 total += product
 
         grad = self._grouped(out)
-        for worker in range(self._share(images, part)):
+        for worker in range(self._workers.run(images, part)):
             grad += self._carve(memory[worker])[3]
 
     def _carve(self, memory: Array) -> tuple[Array, Array, Array, Array]:
@@ -219,11 +226,12 @@ class Conv:
 
 
 @kernel
-def _add_bias(y: Array, b: Array) -> None:
-    for m in range(y.shape[0]):
-        value = b[m]
-        for p in range(y.shape[1]):
-            y[m, p] += value
+def _add_bias(first: int, last: int, y: Array, b: Array) -> None:
+    for n in range(first, last):
+        for m in range(y.shape[1]):
+            value = b[m]
+            for p in range(y.shape[2]):
+                y[n, m, p] += value
 
 
 @kernel

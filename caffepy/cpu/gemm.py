@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["InnerProduct"]
 
+# Rows of a gradient of w that are computed, and then added, together: they stay in the cache in between.
+_ROWS = 128
+
 
 class InnerProduct:
     """``y = x w^T + b``, or ``x w + b`` where ``transpose``; x (M, K), y (M, N), w (N, K) or (K, N), b (N,).
+
+    Each product is split over threads along the weights, by far its largest matrix, so that each is read once.
 
     Args:
         backend: the CPU.
@@ -26,41 +31,54 @@ class InnerProduct:
         self._backend = backend
         self._workers = cast("CpuBackend", backend).workers
         self._transpose = transpose
-        self._weights: tuple[int, int] = (0, 0)
+        self._columns = 0
 
     def plan(self, x_shape: tuple[int, int], y_shape: tuple[int, int]) -> None:
-        """Reserve room for a gradient of w before it is added."""
-        n, k = y_shape[1], x_shape[1]
-        weights = (k, n) if self._transpose else (n, k)
-        if weights != self._weights:
-            self._weights = weights
-            self._backend.scratch(weights)
+        """Reserve room for rows of a gradient before they are added."""
+        columns = y_shape[1] if self._transpose else x_shape[1]
+        if columns != self._columns:
+            self._columns = columns
+            self._memory()
+
+    def _memory(self) -> Array:
+        return self._backend.scratch((self._workers.threads, _ROWS, self._columns))
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten."""
-        np.matmul(x, w if self._transpose else w.T, out=out)
-        if b is not None:
-            np.add(out, b, out=out)
+        weights = w if self._transpose else w.T
+
+        def part(first: int, last: int, worker: int) -> None:
+            y = out[:, first:last]
+            np.matmul(x, weights[:, first:last], out=y)
+            if b is not None:
+                np.add(y, b[first:last], out=y)
+
+        self._workers.run(out.shape[1], part)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (M, K) is overwritten."""
-        np.matmul(dy, w.T if self._transpose else w, out=out)
+        weights = w.T if self._transpose else w
+        self._workers.run(
+            out.shape[1],
+            lambda first, last, worker: np.matmul(dy, weights[:, first:last], out=out[:, first:last]),
+        )
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""
-        product = self._backend.scratch(self._weights)
-        if self._transpose:
-            np.matmul(x.T, dy, out=product)
-        else:
-            np.matmul(dy.T, x, out=product)
-        # NumPy adds on one thread; rows are shared so that all of memory's bandwidth is used.
-        self._workers.run(len(out), lambda first, last, worker: _add(out[first:last], product[first:last]))
+        left, right = (x, dy) if self._transpose else (dy, x)
+        memory = self._memory()
+
+        def part(first: int, last: int, worker: int) -> None:
+            for begin in range(first, last, _ROWS):
+                end = min(begin + _ROWS, last)
+                product = memory[worker, : end - begin]
+                np.matmul(left[:, begin:end].T, right, out=product)
+                rows = out[begin:end]
+                np.add(rows, product, out=rows)
+
+        self._workers.run(len(out), part)
 
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (N,)."""
         for row in dy:
             out += row
-
-
-def _add(out: Array, product: Array) -> None:
-    np.add(out, product, out=out)

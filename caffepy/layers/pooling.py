@@ -17,10 +17,10 @@ class Pooling(Layer):
     """The maximum (MAX), mean (AVE) or a random value (STOCHASTIC) of each window; x (N, C, H, W), y (N, C, h, w).
 
     ``h = ceil((H + 2 pad - kernel) / stride) + 1``, rounded down with ``round_mode: FLOOR``; a last window that would
-    start in the padding is left out. AVE divides by the size of the window clipped to the padded image. STOCHASTIC draws with
-    probability proportional to the values, which must not be negative, and takes the mean under it in tests.
-    ``global_pooling`` makes the window the image. With MAX a second top, of y's shape, gets each maximum's index in its
-    plane. Not in place. Source: Caffe's pooling_layer.cpp.
+    start in the padding is left out. AVE divides by the size of the window clipped to the padded image. STOCHASTIC
+    draws with probability proportional to the values, which must not be negative, and takes the mean under it in tests.
+    ``global_pooling`` makes the window the image. With MAX a second top, of y's shape, gets each maximum's index in
+    its plane. Not in place. Source: Caffe's pooling_layer.cpp.
 
     Raises:
         LayerError: settings that contradict each other, or do not fit the bottom.

@@ -142,9 +142,13 @@ def _read_hdf5(net: Net, file: Any, source: str) -> Report:
     if not isinstance(data, h5py.Group):
         hint = " It holds a solver's state." if "history" in file else ""
         raise WeightsError(f"{source}: no group 'data': this HDF5 file does not hold weights written by Caffe.{hint}")
-    # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: look names up.
-    roots = {layer.name.split("/")[0] for layer in net.layers}
-    report.ignored = [name for name in data if name not in roots]
+    # A layer's name may hold slashes (GoogLeNet's do), which HDF5 takes for folders: a layer is what holds datasets.
+    holders: dict[str, None] = {}
+    data.visititems(
+        lambda path, item: holders.update({path.rpartition("/")[0]: None} if hasattr(item, "dtype") else {})
+    )
+    names = {layer.name for layer in net.layers}
+    report.ignored = [name for name in holders if name not in names]
     for entry in net.entries:
         layer = entry.layer
         group = data.get(layer.name)

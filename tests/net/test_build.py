@@ -86,7 +86,9 @@ def test_in_place_on_a_blob_that_others_read():
     text = """layer { name: "a" type: "ReLU" bottom: "data" top: "x" }
 layer { name: "other" type: "ReLU" bottom: "x" top: "y" }
 layer { name: "act" type: "ReLU" bottom: "x" top: "x" }"""
-    _refused(text, r":5: Top blob 'x' produced by multiple sources.*works in place on a blob that other layers read too")
+    _refused(
+        text, r":5: Top blob 'x' produced by multiple sources.*works in place on a blob that other layers read too"
+    )
 
 
 def test_a_top_that_is_another_bottom_is_not_in_place():
@@ -241,6 +243,8 @@ def test_what_was_opened_is_closed_when_a_later_layer_cannot_be_built():
 
 
 def test_layers_of_one_name_are_accepted_as_caffe_accepts_them():
-    text = 'layer { name: "a" type: "ReLU" bottom: "data" top: "x" } layer { name: "a" type: "ReLU" bottom: "x" top: "y" }'
+    text = (
+        'layer { name: "a" type: "ReLU" bottom: "data" top: "x" } layer { name: "a" type: "ReLU" bottom: "x" top: "y" }'
+    )
     net = net_of(DATA + text)
     assert [layer.name for layer in net.layers] == ["data", "a", "a"]

@@ -37,9 +37,8 @@ def _relu(name: str, bottom: str, rest: str = "") -> str:
 
 
 def _loss(bottom: str, rest: str = "", label: str = "label", name: str = "loss") -> str:
-    return (
-        f'layer {{ name: "{name}" type: "SoftmaxWithLoss" bottom: "{bottom}" bottom: "{label}" top: "{name}" {rest} }}\n'
-    )
+    bottoms = f'bottom: "{bottom}" bottom: "{label}"'
+    return f'layer {{ name: "{name}" type: "SoftmaxWithLoss" {bottoms} top: "{name}" {rest} }}\n'
 
 
 def test_a_chain_that_learns_stops_at_the_data_and_at_the_label():
@@ -184,7 +183,7 @@ def test_a_loss_of_weight_zero_is_none():
 
 
 def test_batch_norm_runs_backward_though_its_own_blobs_never_learn():
-    """Its lr_mult are 0 by its own setup, which the analysis does not see: without param entries it counts as learning."""
+    """Its lr_mult are 0 by its own setup, which the analysis does not see: without param it counts as learning."""
     norm = 'layer { name: "norm" type: "BatchNorm" bottom: "data" top: "norm" %s }\n'
     got = net_of(DATA + norm % "" + _loss("norm"))
     assert needs(got)["norm"] == (True, [False])

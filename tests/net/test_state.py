@@ -15,7 +15,9 @@ from tests.net.from_text import net_of
 def _names(layers: str, phase=TRAIN, level=0, stages=()):
     """Which layers of a text, each ``name rules``, are in the net of a state."""
     state = net_state(phase, level, stages)
-    param, _ = parse_net("".join(f'layer {{ type: "Input" {layer} }}' for layer in layers.splitlines() if layer.strip()))
+    param, _ = parse_net(
+        "".join(f'layer {{ type: "Input" {layer} }}' for layer in layers.splitlines() if layer.strip())
+    )
     return "".join(layer.name for layer in param.layer if included(layer, state))
 
 
@@ -108,7 +110,7 @@ def test_rules_of_both_kinds_are_refused():
     with pytest.raises(NetError, match=match):
         net_of(text)
     param = caffe_pb2.LayerParameter(name="b", include=[caffe_pb2.NetStateRule()], exclude=[caffe_pb2.NetStateRule()])
-    with pytest.raises(NetError, match="^layer 'b': Specify either"):
+    with pytest.raises(NetError, match=r"^layer 'b': Specify either"):
         included(param, net_state(TEST))
 
 
@@ -145,7 +147,9 @@ def test_one_file_for_train_val_and_deploy(phase, stages, layers, batch):
 def test_stages_of_the_file_count_beside_those_given():
     """Caffe's Net adds the stages given to those of the file's state, and puts its phase and level in place of them."""
     text = 'state { stage: "deploy" phase: TRAIN level: 9 } ' + ONE_FOR_ALL
-    text += 'layer { name: "extra" type: "Silence" bottom: "prob" include { stage: "deploy" stage: "more" min_level: 1 } }'
+    text += (
+        'layer { name: "extra" type: "Silence" bottom: "prob" include { stage: "deploy" stage: "more" min_level: 1 } }'
+    )
     net = net_of(text, "TEST")
     assert [layer.name for layer in net.layers] == ["deploy", "act", "prob"]
     net = net_of(text, "TEST", stages=["more"], level=1)

@@ -33,7 +33,7 @@ def test_definition(ratio, shape, step, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("count", [32_768, 32_769, 100_003])
+@pytest.mark.parametrize("count", [32_768, 32_769, 100_003, 3_000_001])
 def test_any_number_of_threads_drops_the_units_of_the_stream(threads, count):
     x = np.ones(count, np.float32)
     op, _ = make(0.5, 3, threads=threads)

@@ -38,10 +38,14 @@ _READERS: tuple[tuple[bytes, Any], ...] = (
 
 
 class Image(NamedTuple):
-    """A decoded record: ``array`` (C, H, W), uint8, or float32 where the Datum holds ``float_data``; and its label."""
+    """A decoded record: ``array`` (C, H, W), uint8, or float32 where the Datum holds ``float_data``; and its label.
+
+    ``encoded`` says whether the record was a compressed image.
+    """
 
     array: NDArray[Any]
     label: int
+    encoded: bool = False
 
 
 def decode(value: bytes, key: bytes, *, color: Color = None, max_pixels: int = MAX_PIXELS) -> Image:
@@ -64,9 +68,8 @@ def decode(value: bytes, key: bytes, *, color: Color = None, max_pixels: int = M
             f"record '{key_text(key)}' is not a Datum: {error}. Was the database written by convert_imageset?"
         ) from error
     if datum.encoded:
-        return Image(
-            decode_image(datum.data, f"record '{key_text(key)}'", color=color, max_pixels=max_pixels), datum.label
-        )
+        array = decode_image(datum.data, f"record '{key_text(key)}'", color=color, max_pixels=max_pixels)
+        return Image(array, datum.label, True)
     return Image(_raw(datum, key), datum.label)
 
 

@@ -160,7 +160,14 @@ class _Filler:
         self.num_classes = num_classes
         # Of the first record, as Caffe takes it; empty until that is read.
         self.image_shape: tuple[int, ...] = ()
-        self.image_shape = self._good_record(0)[2].array.shape
+        first = self._good_record(0)[2]
+        self.image_shape = first.array.shape
+        if transform.color and not first.encoded:
+            logger.warning(
+                "%s: force_color and force_gray are only for encoded records; those of '%s' are raw and stay so.",
+                transform.where,
+                source.path,
+            )
 
     def prepare(self, batch: Batch, step: int) -> None:
         """Draw for all records of a batch at once."""

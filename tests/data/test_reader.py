@@ -307,6 +307,12 @@ def test_channels_never_differ(make_reader, make_lmdb):
     assert make_reader(path, force_gray=True).get(0).data.shape == (4, 1, 4, 4)
 
 
+def test_forcing_colours_of_raw_records_is_said_to_do_nothing(make_reader, ten, caplog):
+    with caplog.at_level(logging.WARNING, "caffepy"):
+        assert make_reader(ten[0], force_gray=True).shape == (4, 2, 6, 5)
+    assert "layer 'data': force_color and force_gray are only for encoded records" in caplog.text
+
+
 def test_a_later_record_that_is_too_small_for_the_crop(make_reader, make_lmdb):
     path = make_lmdb([raw_datum(noise_image((3, 9, 9))), raw_datum(noise_image((3, 9, 7)))])
     said = r"record '00000001' of .*too small for crop_size 8. Check failed: datum_width >= crop_size \(7 vs. 8\)"

@@ -38,6 +38,23 @@ def test_equals_the_definition_to_one_level(size):
     assert np.abs(resize(image, *size) - reference(image, *size)).max() <= 1
 
 
+def test_enlarging_rounds_as_opencv_does():
+    """In its fixed point: outside columns are cut before weighing, outside rows are weighed and repeat the edge."""
+    image = np.random.default_rng(5).integers(0, 256, (1, 3, 4), dtype=np.uint8)
+    out = resize(image, 8, 9)
+    for y in range(8):
+        v = (y + 0.5) * 3 / 8 - 0.5
+        b1 = round((v - math.floor(v)) * 2048)
+        rows = [min(max(math.floor(v) + k, 0), 2) for k in (0, 1)]
+        for x in range(9):
+            u = min(max((x + 0.5) * 4 / 9 - 0.5, 0), 3)
+            a1 = round((u - math.floor(u)) * 2048)
+            columns = [math.floor(u), min(math.floor(u) + 1, 3)]
+            lines = [int(image[0, r, columns[0]]) * (2048 - a1) + int(image[0, r, columns[1]]) * a1 for r in rows]
+            parts = [(line >> 4) * weight >> 16 for line, weight in zip(lines, (2048 - b1, b1), strict=True)]
+            assert out[0, y, x] == (sum(parts) + 2) >> 2
+
+
 def test_exactly_one_half_averages_four():
     image = np.array([[[0, 1, 10, 20], [2, 3, 30, 41]]], np.uint8)
     assert resize(image, 1, 2).tolist() == [[[2, 25]]]

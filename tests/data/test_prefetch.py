@@ -69,6 +69,20 @@ def test_any_step_may_come_next(make, depth):
         assert prefetcher.get(step).values == content(step)
 
 
+def test_what_was_under_way_never_reaches_a_batch_begun_anew(make):
+    def slow(batch, position, ordinal):
+        time.sleep(0.03 if ordinal == 50 else 0)
+        batch.values[position] = (ordinal // SIZE, ordinal)
+
+    prefetcher = make(slow, depth=1, threads=4)
+    for _ in range(3):
+        prefetcher.start(10)
+        time.sleep(0.005)
+        batch = prefetcher.get(1)
+        time.sleep(0.05)
+        assert batch.values == content(1)
+
+
 def test_without_prepare(make):
     prefetcher = make(lambda batch, position, ordinal: batch.values.__setitem__(position, ordinal), prepare=None)
     assert prefetcher.get(2).values == [10, 11, 12, 13, 14]

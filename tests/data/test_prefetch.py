@@ -83,6 +83,16 @@ def test_what_was_under_way_never_reaches_a_batch_begun_anew(make):
         assert batch.values == content(1)
 
 
+def test_filling_waits_for_the_preparation(make):
+    def slow(batch, step):
+        time.sleep(0.005)
+        prepare(batch, step)
+
+    prefetcher = make(prepare=slow, threads=4)
+    for step in range(10):
+        assert prefetcher.get(step).values == content(step)
+
+
 def test_without_prepare(make):
     prefetcher = make(lambda batch, position, ordinal: batch.values.__setitem__(position, ordinal), prepare=None)
     assert prefetcher.get(2).values == [10, 11, 12, 13, 14]

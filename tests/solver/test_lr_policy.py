@@ -66,7 +66,16 @@ def test_multistep_walks_as_caffe_walks(values):
 
 
 def test_current_step_of_the_other_policies():
-    assert [current_step(_param("step", base_lr=1, gamma=1, stepsize=3), i) for i in range(8)] == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert [current_step(_param("step", base_lr=1, gamma=1, stepsize=3), i) for i in range(8)] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+        2,
+        2,
+    ]
     for policy, fields, _ in CASES:
         if policy not in ("step", "multistep"):
             assert current_step(_param(policy, **fields), 500) == 0

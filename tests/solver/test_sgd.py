@@ -17,20 +17,30 @@ assert Rows.tops
 IP = """inner_product_param { num_output: 2 weight_filler { type: "gaussian" std: 1 }
       bias_filler { type: "gaussian" std: 1 } }"""
 
-PLAIN = """
+PLAIN = (
+    """
     layer { name: "rows" type: "Rows" top: "x" top: "t" data_param { batch_size: %(batch)d } }
-    layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" %(params)s """ + IP + """ }
+    layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" %(params)s """
+    + IP
+    + """ }
     layer { name: "loss" type: "SquareLoss" bottom: "y" bottom: "t" top: "loss" }
 """
+)
 
-SHARED = """
+SHARED = (
+    """
     layer { name: "rows" type: "Rows" top: "x" top: "t" data_param { batch_size: %(batch)d } }
     layer { name: "slice" type: "Slice" bottom: "x" top: "x1" top: "x2" slice_param { axis: 0 } }
-    layer { name: "ip" type: "InnerProduct" bottom: "x1" top: "y1" %(params)s """ + IP + """ }
-    layer { name: "ip2" type: "InnerProduct" bottom: "x2" top: "y2" %(params)s """ + IP + """ }
+    layer { name: "ip" type: "InnerProduct" bottom: "x1" top: "y1" %(params)s """
+    + IP
+    + """ }
+    layer { name: "ip2" type: "InnerProduct" bottom: "x2" top: "y2" %(params)s """
+    + IP
+    + """ }
     layer { name: "concat" type: "Concat" bottom: "y1" bottom: "y2" top: "y" concat_param { axis: 0 } }
     layer { name: "loss" type: "SquareLoss" bottom: "y" bottom: "t" top: "loss" }
 """
+)
 
 STEPS = 6
 
@@ -145,7 +155,9 @@ def test_small_batches_added_up_are_a_large_one(tmp_path, settings, iter_size):
 @pytest.mark.parametrize("iter_size", [1, 2])
 def test_shared_weights_train_as_one_layer_does(tmp_path, settings, params, iter_size):
     net = SHARED % {"batch": 8 // iter_size, "params": params[0]}
-    text = f"{SETTINGS[settings]} iter_size: {iter_size}".replace("clip_gradients: 2", f"clip_gradients: {2 * iter_size}")
+    text = f"{SETTINGS[settings]} iter_size: {iter_size}".replace(
+        "clip_gradients: 2", f"clip_gradients: {2 * iter_size}"
+    )
     solver = solver_of(tmp_path, net, text, backend=get_backend("cpu", "float64"))
     assert len(solver.net.learnable_params) == 2
     _compare(solver, params[1], 8)

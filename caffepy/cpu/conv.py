@@ -59,8 +59,9 @@ class Conv:
         kernel = tuple(int(k) for k in self._window[0])
         self._places = math.prod(y_shape[2:])
         self._depth = x_shape[1] * math.prod(kernel)
-        # One place and no padding: the image is its own column, and all images make one matrix.
-        self._whole = self._places == 1 and kernel == x_shape[2:] and not self._window[2].any()
+        # One place, no padding, no dilation: the image is its own column, and all images make one matrix.
+        plain = not self._window[2].any() and (self._window[3] == 1).all()
+        self._whole = self._places == 1 and kernel == x_shape[2:] and plain
         self._lay_out(x_shape, y_shape)
         images, threads = x_shape[0], self._workers.threads
         column_bytes = max(self._depth * self._places * self._backend.dtype.itemsize, 1)

@@ -24,17 +24,20 @@ class Window:
     dilation: Sizes
 
     def conv_output(self, layer: Layer, sizes: Sequence[int]) -> Sizes:
-        """``floor((size + 2 pad - extent) / stride) + 1`` with ``extent = dilation * (kernel - 1) + 1``, for each axis.
+        """``(size + 2 pad - extent) / stride + 1`` with ``extent = dilation * (kernel - 1) + 1``, for each axis.
+
+        The division drops the fraction, as C++ does: a window that is larger than the padded image by less than the
+        stride has one place, and reads zeros beyond the border.
 
         Raises:
-            LayerError: the window is larger than the padded image.
+            LayerError: the window is larger than that.
         """
         output = []
         for size, k, s, p, d in zip(sizes, self.kernel, self.stride, self.pad, self.dilation, strict=True):
             room = size + 2 * p - (d * (k - 1) + 1)
-            if room < 0:
+            if room <= -s:
                 raise layer.error(_too_large(sizes, self))
-            output.append(room // s + 1)
+            output.append(max(room, 0) // s + 1)
         return tuple(output)
 
     def conv_input(self, layer: Layer, sizes: Sequence[int]) -> Sizes:

@@ -66,6 +66,8 @@ class Workers:
             the first exception that a part raised, after all parts have ended.
         """
         parts = min(self.threads, count)
+        if parts == 0:
+            return 0
         bounds = [count * part // parts for part in range(parts + 1)]
         jobs = [_Job(task, (bounds[part], bounds[part + 1], part)) for part in range(parts)]
         for library in self._blas:
@@ -73,8 +75,7 @@ class Workers:
         try:
             for queue, job in zip(self._queues, jobs[1:], strict=False):
                 queue.put(job)
-            for job in jobs[:1]:
-                job.run()
+            jobs[0].run()
             for job in jobs:
                 job.done.acquire()
         finally:

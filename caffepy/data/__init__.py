@@ -1,1 +1,1 @@
-
+"""Databases of images and labels, and batches made of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +218,20 @@ def test_a_solver_that_is_not_there(run, project):
     assert result.code == 1
     assert "error: Could not open file solvr.prototxt (File not found)" in result.err
     assert "Did you mean 'solver.prototxt'" in result.err
+
+
+def test_lenet_learns_the_digits(run, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models = Path(__file__).resolve().parents[2] / "models" / "lenet"
+    net = (models / "train_val.prototxt").read_text()
+    for part in ("train", "test"):
+        net = net.replace(f"models/lenet/digits_{part}_lmdb", str(digits / part))
+    (tmp_path / "net.prototxt").write_text(net)
+    solver = (models / "solver.prototxt").read_text().replace("models/lenet/train_val.prototxt", "net.prototxt")
+    solver = solver.replace("max_iter: 600", "max_iter: 100").replace("models/lenet/lenet_digits", "lenet")
+    (tmp_path / "solver.prototxt").write_text(solver)
+    assert run("train", "--solver", "solver.prototxt").code == 0
+    _, test = parse_log((tmp_path / "train.log").read_text())
+    assert [row["NumIters"] for row in test] == [0, 100]
+    assert test[0]["accuracy"] < 0.3
+    assert test[1]["accuracy"] > 0.9

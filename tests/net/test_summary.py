@@ -65,14 +65,18 @@ def test_fully_connected():
 
 
 def test_groups():
-    text = 'layer { name: "c" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 6 kernel_size: 3 group: 2 } }'
+    text = (
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "y" '
+        "convolution_param { num_output: 6 kernel_size: 3 group: 2 } }"
+    )
     found = summary(INPUT + text)
     assert (found.params, found.macs) == (6 * 2 * 9 + 6, 2 * 6 * 3 * 4 * 2 * 9)
 
 
 def test_memory_is_counted_once():
     text = (
-        'layer { name: "f" type: "Flatten" bottom: "x" top: "f" } layer { name: "r" type: "ReLU" bottom: "f" top: "f" } '
+        'layer { name: "f" type: "Flatten" bottom: "x" top: "f" } '
+        'layer { name: "r" type: "ReLU" bottom: "f" top: "f" } '
         'layer { name: "a" type: "Power" bottom: "f" top: "a" } layer { name: "b" type: "Power" bottom: "f" top: "b" }'
     )
     found = summary(INPUT + text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from caffepy.backend import Array, Backend
+from caffepy.cpu._jit import kernel
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -39,9 +40,13 @@ class InnerProduct:
         if columns != self._columns:
             self._columns = columns
             self._memory()
+            self._totals()
 
     def _memory(self) -> Array:
         return self._backend.scratch((self._workers.threads, _ROWS, self._columns))
+
+    def _totals(self) -> Array:
+        return self._backend.scratch((self._workers.threads, _ROWS), np.float64)
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten."""
@@ -80,5 +85,18 @@ class InnerProduct:
 
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (N,)."""
-        for row in dy:
-            out += row
+        totals = self._totals()
+        self._workers.run(len(out), lambda first, last, worker: _sum_bias(first, last, dy, totals[worker], out))
+
+
+@kernel
+def _sum_bias(first: int, last: int, dy: Array, total: Array, out: Array) -> None:
+    for begin in range(first, last, _ROWS):
+        count = min(_ROWS, last - begin)
+        total[:] = 0
+        for i in range(dy.shape[0]):
+            row = dy[i, begin : begin + count]
+            for n in range(count):
+                total[n] += row[n]
+        for n in range(count):
+            out[begin + n] += total[n]

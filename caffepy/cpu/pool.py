@@ -52,7 +52,7 @@ class MaxPool(_Planes):
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
         """Make room for the places of the maxima."""
         if self._changed(x_shape, y_shape):
-            self._argmax = np.empty(y_shape, np.int32)
+            self._argmax = self._backend.empty(y_shape, np.int32)
 
     def forward(self, x: Array, out: Array, mask: Array | None = None) -> None:
         """``mask``, of y's shape, gets the index of each maximum in its plane."""
@@ -116,7 +116,7 @@ class StochasticPool(_Planes):
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
         """Make room for the places of the values drawn."""
         if self._changed(x_shape, y_shape) and self._train:
-            self._drawn = np.empty(y_shape, np.int32)
+            self._drawn = self._backend.empty(y_shape, np.int32)
 
     def forward(self, x: Array, out: Array) -> None:
         """``out`` is overwritten."""
@@ -238,17 +238,17 @@ def _draw(
                 word = philox_block(np.uint64(index // 4), step, key0, key1)[index % 4]
                 threshold = x.dtype.type(np.float64(word >> np.uint64(8)) * 2.0**-24) * total
                 sum_so_far = x.dtype.type(0)
-                # Where nothing exceeds the threshold (a window of zeros), it is the last value.
-                place = (bottom - 1) * width + right - 1
+                # The last positive value where rounding keeps the sum below; the first of a window of zeros, as Caffe.
+                place = top * width + left if top < bottom and left < right else -1
                 found = False
                 for row in range(top, bottom):
                     for column in range(left, right):
                         sum_so_far += image[row, column]
-                        if not found and sum_so_far > threshold:
+                        if not found and image[row, column] > 0:
                             place = row * width + column
-                            found = True
+                            found = sum_so_far > threshold
                 drawn[plane, i, j] = place
-                y[plane, i, j] = image[place // width, place % width]
+                y[plane, i, j] = image[place // width, place % width] if place >= 0 else 0
 
 
 @kernel

@@ -111,7 +111,7 @@ def test_definition(name, dtype, threads):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_bias(name):
-    x, w, b, dy = arrays(name, "float64")
+    x, w, _b, dy = arrays(name, "float64")
     op = make(name, "float64")
     op.plan(x.shape, dy.shape)
     y = np.full_like(dy, np.nan)

@@ -59,12 +59,13 @@ def max_pool_gradient(x_shape, dy, index):
 
 
 def ave_pool(x, y_shape, kernel, stride, pad):
-    """The sum of each window by its divisor."""
+    """The sum of each window by its divisor; 0 / 0 where the window begins where the image ends."""
     y = np.zeros(y_shape)
     for n, c, h, w in np.ndindex(*y_shape):
         for i, j in window((h, w), kernel, stride, pad, x.shape):
             y[n, c, h, w] += x[n, c, i, j]
-        y[n, c, h, w] /= divisor((h, w), kernel, stride, pad, x.shape)
+        size = divisor((h, w), kernel, stride, pad, x.shape)
+        y[n, c, h, w] = y[n, c, h, w] / size if size else np.nan
     return y
 
 
@@ -82,6 +83,9 @@ def stochastic_pool(x, y_shape, kernel, stride, uniform):
     y, index = np.zeros(y_shape), np.zeros(y_shape, int)
     for count, (n, c, h, w) in enumerate(np.ndindex(*y_shape)):
         places = window((h, w), kernel, stride, (0, 0), x.shape)
+        if not places:
+            index[n, c, h, w] = -1
+            continue
         values = [x[n, c, i, j] for i, j in places]
         chosen, so_far = 0, 0.0
         for k, value in enumerate(values):

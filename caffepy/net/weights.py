@@ -183,7 +183,8 @@ def save_weights(net: Net, path: str | os.PathLike[str], *, diff: bool = False) 
         else:
             with atomic_write(path) as file:
                 _save_binary(net, file, diff)
-    except OSError as error:
+    # h5py has RuntimeError where it finds the disk full as it closes the file.
+    except (OSError, RuntimeError) as error:
         raise not_written(path, error) from error
 
 
@@ -201,11 +202,10 @@ def check_binary_size(count: int, net: Net, copies: int, path: str | os.PathLike
         )
 
 
-def not_written(path: str | os.PathLike[str], error: OSError) -> WeightsError:
+def not_written(path: str | os.PathLike[str], error: OSError | RuntimeError) -> WeightsError:
     """The error of a file that the disk refused; what was there before is as it was."""
-    return WeightsError(
-        f"{os.path.abspath(path)}: not written: {error.strerror or error}. A file of that name from before is unharmed."
-    )
+    reason = getattr(error, "strerror", None) or error
+    return WeightsError(f"{os.path.abspath(path)}: not written: {reason}. A file of that name from before is unharmed.")
 
 
 def _save_binary(net: Net, file: BinaryIO, diff: bool) -> None:

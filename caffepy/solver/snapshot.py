@@ -51,7 +51,7 @@ def snapshot(solver: Solver) -> tuple[str, str]:
             with atomic_write(state) as file:
                 blobs = (encode_blob(blob) for blob in solver.history_blobs())
                 write_message_with_blobs(file, message, _HISTORY, blobs)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise not_written(state, error) from error
     return model, state
 

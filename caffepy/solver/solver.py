@@ -31,6 +31,9 @@ __all__ = ["Solver", "register_solver", "solver_class"]
 
 _log = logging.getLogger("caffepy")
 
+# A run that diverges is told of by `check_loss`, which names the blob; NumPy's warnings name a line of a layer.
+_NUMBERS_MAY_OVERFLOW = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
 SolverClass = TypeVar("SolverClass", bound="type[Solver]")
 _registry: dict[str, type[Solver]] = {}
 
@@ -160,9 +163,7 @@ class Solver(ABC):
         loss = None
         if not self._stop:
             if param.display and self.iter % param.display == 0:
-                self._set_pass(0)
-                self.net.forward()
-                loss = self._smooth(self.net.loss())
+                loss = self._smooth(self._forward(0))
             if param.test_interval and self.iter % param.test_interval == 0:
                 self.test_all()
         self._tell(lambda observer: observer.on_end(End(self.iter, self._stop, loss)))
@@ -205,17 +206,19 @@ class Solver(ABC):
         """Snapshot after the iteration that is running; safe in a signal handler."""
         self._snapshot_asked = True
 
-    def _set_pass(self, sub: int) -> None:
+    @_NUMBERS_MAY_OVERFLOW
+    def _forward(self, sub: int) -> float:
         self.net.counter.value = self.iter * self.param.iter_size + sub
+        self.net.forward()
+        return self.net.loss()
 
+    @_NUMBERS_MAY_OVERFLOW
     def _forward_backward(self) -> float:
         """iter_size passes; gradients add up in the flat diff. Gives the mean loss."""
         self.net.clear_param_diffs()
         loss = 0.0
         for sub in range(self.param.iter_size):
-            self._set_pass(sub)
-            self.net.forward()
-            part = self.net.loss()
+            part = self._forward(sub)
             check_loss(self.net, part, self.iter)
             loss += part
             self.net.backward()
@@ -225,6 +228,7 @@ class Solver(ABC):
         self._losses.append(loss)
         return sum(self._losses) / len(self._losses)
 
+    @_NUMBERS_MAY_OVERFLOW
     def _apply_update(self) -> None:
         scale = 1.0
         limit = self.param.clip_gradients
@@ -260,6 +264,7 @@ class Solver(ABC):
             if not self._stop:
                 self.test(i)
 
+    @_NUMBERS_MAY_OVERFLOW
     def test(self, index: int = 0) -> TestResult | None:
         """Run test net ``index`` for its ``test_iter`` batches; None if the run was asked to stop meanwhile."""
         began = time.perf_counter()

@@ -87,7 +87,8 @@ SETTINGS = {
     "clip_that_does_not_bind": "clip_gradients: 1000",
     "clip_to_nothing": "clip_gradients: 0",
     "policy": 'lr_policy: "step" gamma: 0.5 stepsize: 2 base_lr: 0.1 momentum: 0.9',
-    "everything": 'lr_policy: "inv" gamma: 0.5 power: 0.75 base_lr: 0.1 weight_decay: 0.1 momentum: 0.9 clip_gradients: 2',
+    "everything": """lr_policy: "inv" gamma: 0.5 power: 0.75 base_lr: 0.1 weight_decay: 0.1 momentum: 0.9
+        clip_gradients: 2""",
     "everything_l1": 'base_lr: 0.1 weight_decay: 0.1 momentum: 0.9 clip_gradients: 2 regularization_type: "L1"',
 }
 PARAMS = {

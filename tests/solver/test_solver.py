@@ -264,7 +264,8 @@ def test_the_field_weights_loads_files_in_order_into_train_and_test_nets(tmp_pat
 
 
 NOISY = """
-    layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 dim: 3 }
+    layer { name: "x" type: "DummyData" top: "x" top: "t"
+      dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 dim: 3 }
       data_filler { type: "gaussian" std: 1 } data_filler { type: "uniform" } } }
     layer { name: "drop" type: "Dropout" bottom: "x" top: "d" }
     layer { name: "ip" type: "InnerProduct" bottom: "d" top: "y"

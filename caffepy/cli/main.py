@@ -90,9 +90,6 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="caffepy", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        return 2
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -113,8 +110,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _text(error: Exception) -> str:
     if isinstance(error, CaffepyError):
         return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     if isinstance(error, MemoryError):
         return f"out of memory. {error}".strip()
     return (

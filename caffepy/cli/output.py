@@ -20,7 +20,9 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
+    terminal = stream.isatty()
+    # Said outright: FORCE_COLOR, which CI services set, would make rich take a log file for a terminal.
+    return Console(file=stream, force_terminal=terminal, width=None if terminal else 160, highlight=False, markup=False)
 
 
 @contextmanager

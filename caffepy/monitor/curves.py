@@ -1,4 +1,4 @@
-"""``curves.png``: how loss, accuracy and learning rate went, redrawn at each test and at the end of the run."""
+"""``curves.png``: how loss, accuracy and rate went, redrawn at tests and snapshots and at the end of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from caffepy.monitor.metrics import loss_of_test, read_metrics
 from caffepy.proto.files import atomic_write
-from caffepy.solver.observer import Display, End, Observer, TestResult
+from caffepy.solver.observer import Display, End, Observer, Snapshot, TestResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,8 +128,15 @@ class Curves(Observer):
 
     def on_test(self, event: TestResult) -> None:
         self._add_test(event.iter, event.net, loss_of_test(event), {o.name: o.value for o in event.outputs})
+        self._draw_in_between(event.iter)
+
+    def on_snapshot(self, event: Snapshot) -> None:
+        # For runs without tests.
+        self._draw_in_between(event.iter)
+
+    def _draw_in_between(self, iteration: int) -> None:
         # At each test, unless tests follow so fast that drawing would take more than a twentieth of the run.
-        if event.iter and time.perf_counter() - self._drawn_at > 20 * self._took:
+        if iteration and time.perf_counter() - self._drawn_at > 20 * self._took:
             self._draw()
 
     def on_end(self, event: End) -> None:

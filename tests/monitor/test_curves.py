@@ -14,6 +14,7 @@ from PIL import Image
 from caffepy.monitor import curves
 from caffepy.monitor.curves import Curves, History, draw, smooth
 from caffepy.monitor.metrics import Metrics
+from caffepy.solver.observer import Snapshot
 from tests.monitor import fake_run
 
 
@@ -150,6 +151,15 @@ def test_tests_in_quick_succession_are_not_all_drawn(tmp_path, monkeypatch):
     time.sleep(0.5)
     fake_run.tell_test(watcher, 1000)
     assert len(drawn) == 2
+
+
+def test_a_run_without_tests_is_drawn_at_snapshots(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "draw", lambda *given: drawn.append(given))
+    watcher = Curves("unused.png")
+    watcher.on_begin(fake_run.solver())
+    watcher.on_snapshot(Snapshot(100, "x.caffemodel", "x.solverstate"))
+    assert len(drawn) == 1
 
 
 def test_the_old_picture_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def test_unreadable(folder: Path) -> None:
 
 FOREIGN = [
     (b"", "empty"),
-    (gzip.compress(b"name: 'n'"), "compressed with gzip: run gunzip"),
+    (gzip.compress(b"name: 'n'", mtime=0), "compressed with gzip: run gunzip"),
     (HTML, "an HTML page: the download gave a web page"),
     (b"\xef\xbb\xbf<html>", "an HTML page"),
     (LFS, "a Git LFS pointer, not the file itself: run git lfs pull"),

@@ -11,6 +11,7 @@ __all__ = ["Blob"]
 
 # Caffe counts elements in an int.
 _MAX_COUNT = 2**31 - 1
+_MAX_AXES = 32
 
 
 class Blob:
@@ -59,10 +60,14 @@ class Blob:
         """Change the shape; the first elements keep their values where the count allows.
 
         Raises:
-            NetError: a negative dimension, or more than 2^31 - 1 elements.
+            NetError: a negative dimension, more than 32 of them, or more than 2^31 - 1 elements.
         """
         if shape == self.shape:
             return
+        if len(shape) > _MAX_AXES:
+            raise NetError(
+                f"A blob has at most {_MAX_AXES} axes (Check failed: shape.size() <= kMaxBlobAxes); got {len(shape)}."
+            )
         if any(dim < 0 for dim in shape):
             raise NetError(f"A blob's dimensions are not negative (Check failed: shape[i] >= 0); got shape {shape}.")
         if math.prod(shape) > _MAX_COUNT:
@@ -74,14 +79,31 @@ class Blob:
         self._data_view = self._diff_view = None
 
     def share_data(self, other: Blob) -> None:
-        """Make ``data`` the memory of ``other``'s; the counts must be equal, the shapes need not."""
+        """Make ``data`` the memory of ``other``'s; the counts must be equal, the shapes need not.
+
+        Raises:
+            NetError: the counts differ.
+        """
+        self._check_count(other)
         self._data = other.data.reshape(-1)
         self._data_view = self._data.reshape(self.shape)
 
     def share_diff(self, other: Blob) -> None:
-        """Make ``diff`` the memory of ``other``'s; the counts must be equal, the shapes need not."""
+        """Make ``diff`` the memory of ``other``'s; the counts must be equal, the shapes need not.
+
+        Raises:
+            NetError: the counts differ.
+        """
+        self._check_count(other)
         self._diff = other.diff.reshape(-1)
         self._diff_view = self._diff.reshape(self.shape)
+
+    def _check_count(self, other: Blob) -> None:
+        if self.count != other.count:
+            raise NetError(
+                f"Blobs that share memory have equal counts (Check failed: count_ == other.count()); got "
+                f"{self.shape_string} and {other.shape_string}."
+            )
 
     def bind(self, data: Array, diff: Array) -> None:
         """Move into given flat memory of `count` elements; the values move along."""
@@ -109,7 +131,9 @@ class Blob:
 
     def _legacy(self, index: int) -> int:
         if len(self.shape) > 4:
-            raise NetError(f"num, channels, height and width are for blobs of at most 4 axes; this one is {self.shape}.")
+            raise NetError(
+                f"num, channels, height and width are for blobs of at most 4 axes; this one is {self.shape}."
+            )
         return self.shape[index] if index < len(self.shape) else 1
 
     @property

@@ -11,7 +11,6 @@ from caffepy.errors import BackendError
 __all__ = ["get_backend"]
 
 
-@functools.cache
 def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None = None) -> Backend:
     """The backend of ``device``; the same object for the same arguments.
 
@@ -23,6 +22,12 @@ def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None
     Raises:
         BackendError: the device is not there, or the arguments are not understood.
     """
+    # Keyed by values, however they were passed: two backends would mean two pools of threads.
+    return _backend(device, dtype, threads)
+
+
+@functools.cache
+def _backend(device: str, dtype: str, threads: int | None) -> Backend:
     if dtype not in ("float32", "float64"):
         raise BackendError(f"dtype must be 'float32' or 'float64'; got {dtype!r}.")
     if threads is not None and threads < 1:

@@ -169,6 +169,9 @@ def register_layer(type_name: str) -> Callable[[LayerClass], LayerClass]:
     """
 
     def register(layer_class: LayerClass) -> LayerClass:
+        if not layer_class.__module__.startswith(f"{__package__}."):
+            # Or a clash with a built-in layer would show later, in a net that has nothing to do with it.
+            _import_built_in()
         known = _registry.get(type_name)
         if known is not None and known.__module__ != layer_class.__module__:
             raise NetError(

@@ -110,9 +110,10 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", no_wrap=True)
+        # Where the terminal is narrow, names go on in the next line; numbers are never cut.
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
     rows = list(rows)
     for i, row in enumerate(rows):
         table.add_row(*row, end_section=bool(foot) and i == len(rows) - foot - 1)

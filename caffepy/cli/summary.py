@@ -53,18 +53,16 @@ def command(net: str | None, model: str | None, phase: str, shapes: tuple[str, .
     rows = [_row(layer, batch) for layer in summary.layers if not layer.inserted]
     total = ["total", "", "", f"{summary.params:,}", _count(summary.macs / batch), _mebibytes(summary.memory)]
     out = console()
-    out.print(f"{summary.name or 'unnamed net'}, {phase.upper()} phase, batch of {batch}")
-    out.print(
-        make_table(
-            ["layer", "type", "output", "parameters", "MACs / image", "values, MiB"], [*rows, total], left=3, foot=1
-        )
-    )
+    out.print(f"{summary.name or 'unnamed net'}, {phase.upper()} phase, batch of {batch}.")
+    out.print("MACs are those for one image, MiB those of the values for the batch.\n")
+    out.print(make_table(["layer", "type", "output", "parameters", "MACs", "MiB"], [*rows, total], left=3, foot=1))
+    out.print()
     for line in _totals(summary):
         out.print(line)
 
 
 def _row(layer: LayerSummary, batch: int) -> list[str]:
-    shapes = ", ".join(" x ".join(map(str, shape)) or "1" for _, shape in layer.tops)
+    shapes = ", ".join("x".join(map(str, shape)) or "1" for _, shape in layer.tops)
     params = f"{layer.params:,}" if layer.params else ""
     macs = _count(layer.macs / batch) if layer.macs else ""
     return [layer.name, layer.type, shapes, params, macs, _mebibytes(layer.memory) if layer.memory else "in place"]

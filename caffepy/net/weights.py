@@ -17,7 +17,7 @@ from caffepy.blob import Blob
 from caffepy.errors import WeightsError
 from caffepy.layer import Layer
 from caffepy.proto import caffe_pb2
-from caffepy.proto.arrays import blob_array, blob_shape, encode_blob, write_message_with_blobs
+from caffepy.proto.arrays import blob_arrays, blob_shape, encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write
 from caffepy.proto.read import MAX_BINARY, read_binary
 from caffepy.proto.text import Lines
@@ -106,14 +106,13 @@ def _load_binary(net: Net, path: str | os.PathLike[str]) -> Report:
             legacy = proto.HasField("num") or proto.HasField("channels")
             if not _shapes_equal(blob.shape, shape, legacy):
                 raise _mismatch(layer, i, shape, blob, source)
-            values = blob_array(proto)
+            values, diff = blob_arrays(proto)
             if len(values) != math.prod(shape):
                 raise WeightsError(
                     f"{source}: layer '{layer.name}', blob {i}: {len(values)} values for shape {_text(shape)} "
                     "(Check failed: count_ == proto.data_size()). The file is damaged."
                 )
             blob.data[...] = net.backend.asarray(values.reshape(blob.shape))
-            diff = blob_array(proto, "diff")
             if len(diff) == blob.count:
                 blob.diff[...] = net.backend.asarray(diff.reshape(blob.shape))
         report.loaded.append(stored.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_destination", "latest_state", "restore", "snapshot"]
 
+# Seconds after which an unfinished file is nobody's.
+_ABANDONED = 3600
 _HISTORY = caffe_pb2.SolverState.DESCRIPTOR.fields_by_name["history"].number
 
 
@@ -155,6 +158,16 @@ def latest_state(prefix: str) -> str | None:
     return max(found)[1] if found else None
 
 
+def _remove_leftovers(prefix: Path) -> None:
+    """Delete what kill -9 has left of snapshots of this prefix: hidden, unfinished, and each as large as a snapshot."""
+    begins = f".{prefix.name}_iter_"[:61]
+    for path in prefix.parent.iterdir():
+        ours = path.name.startswith(begins) and re.search(r"\.[0-9a-f]{8}\.tmp$", path.name)
+        # A younger one may be another run's, which is writing it now.
+        if ours and time.time() - path.stat().st_mtime > _ABANDONED:
+            path.unlink(missing_ok=True)
+
+
 def check_destination(solver: Solver) -> None:
     """Find out now, not at the first snapshot, whether snapshots can be written: folder, permission, room.
 
@@ -177,6 +190,7 @@ def check_destination(solver: Solver) -> None:
         with atomic_path(f"{prefix}_write_test") as temporary:
             Path(temporary).write_bytes(b"")
         os.unlink(f"{prefix}_write_test")
+        _remove_leftovers(Path(prefix))
     except OSError as error:
         raise SolverError(f"{problem}: {error.strerror or error}.") from error
     size = sum(param.blob.count for param in solver.net.learnable_params) * solver.backend.dtype.itemsize

@@ -397,3 +397,31 @@ def test_more_than_two_gib_of_state_are_refused(tmp_path, monkeypatch):
 
 def test_files_names_and_functions_are_public():
     assert set(files.__all__) == {"check_destination", "latest_state", "restore", "snapshot"}
+
+
+def test_what_was_left_of_an_earlier_kill_is_removed_at_the_start(tmp_path):
+    def left(name: str, age: float) -> Path:
+        path = tmp_path / name
+        path.write_bytes(b"part")
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+        return path
+
+    long = "l" * 70
+    old, young = 4000, 60
+    gone = [
+        left(".snap_iter_20.caffemodel.0123abcd.tmp", old),
+        left(".snap_iter_20.solverstate.h5.ffffffff.tmp", old),
+    ]
+    kept = [
+        left(".snap_iter_30.caffemodel.0123abcd.tmp", young),
+        left(".snap_iter_30.caffemodel.0123abcd", old),
+        left(".snapper_iter_30.caffemodel.0123abcd.tmp", old),
+        left(".snap.tmp", old),
+        left("snap_iter_20.caffemodel", old),
+        left(f".{long[:60]}.0123abcd.tmp", old),
+    ]
+    _solver(tmp_path, "max_iter: 1").solve()
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in kept)
+    _solver(tmp_path, f'max_iter: 1 snapshot_prefix: "{tmp_path}/{long}"').solve()
+    assert [path.exists() for path in kept] == [True] * 5 + [False]

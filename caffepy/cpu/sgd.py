@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from caffepy.backend import Array, Backend
-from caffepy.cpu._chunks import CHUNK, chunks_of
 from caffepy.cpu._jit import kernel
-
-if TYPE_CHECKING:
-    from caffepy.cpu.backend import CpuBackend
+from caffepy.cpu._segments import Segments
 
 __all__ = ["SGD"]
 
@@ -31,27 +27,12 @@ class SGD:
     """
 
     def __init__(self, backend: Backend, momentum: float) -> None:
-        self._workers = cast("CpuBackend", backend).workers
-        self._type = backend.dtype.type
-        self._momentum = self._type(momentum)
-        self._bounds: tuple[tuple[int, int, float, float], ...] = ()
-        self._begins = self._ends = np.empty(0, np.int64)
-        self._mults = np.empty((0, 2), backend.dtype)
-        self._squares = np.empty(0)
+        self._segments = Segments(backend)
+        self._numbers = (momentum,)
 
     def plan(self, bounds: Sequence[tuple[int, int, float, float]]) -> None:
         """Take the parameters, each ``(begin, end, lr_mult, decay_mult)`` in the flat buffers; gaps are left alone."""
-        if tuple(bounds) == self._bounds:
-            return
-        self._bounds = tuple(bounds)
-        pieces = [
-            (start, min(start + CHUNK, end), lr_mult, decay_mult)
-            for begin, end, lr_mult, decay_mult in self._bounds
-            for start in range(begin, end, CHUNK)
-        ]
-        self._begins = np.array([piece[0] for piece in pieces], np.int64)
-        self._ends = np.array([piece[1] for piece in pieces], np.int64)
-        self._mults = np.array([piece[2:] for piece in pieces], self._mults.dtype).reshape(-1, 2)
+        self._segments.plan(bounds)
 
     def update(
         self, w: Array, dw: Array, history: Array, rate: float, weight_decay: float, l1: bool, scale: float
@@ -67,25 +48,7 @@ class SGD:
             l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
             scale: factor of gradients: of clipping and of ``1 / iter_size``.
         """
-        rate, weight_decay, scale = self._type(rate), self._type(weight_decay), self._type(scale)
-
-        def part(first: int, last: int, worker: int) -> None:
-            begins, ends, mults = self._begins[first:last], self._ends[first:last], self._mults[first:last]
-            _update(begins, ends, mults, self._momentum, rate, weight_decay, scale, l1, w, dw, history)
-
-        self._workers.run(len(self._begins), part)
-
-    def sum_of_squares(self, dw: Array) -> float:
-        """``sum(dw^2)``, for clip_gradients; added in float64, the same for any threads. Waits for the device."""
-        chunks = chunks_of(dw.size)
-        if len(self._squares) != chunks:
-            self._squares = np.empty(chunks)
-
-        def part(first: int, last: int, worker: int) -> None:
-            _sum_of_squares(first, last, CHUNK, dw, self._squares)
-
-        self._workers.run(chunks, part)
-        return float(self._squares.sum())
+        self._segments.update(_update, rate, weight_decay, l1, scale, self._numbers, w, dw, history)
 
 
 # An unsigned index cannot be negative, so numba adds no test for wrapping round and the loops vectorise.
@@ -94,11 +57,11 @@ def _update(
     begins: Array,
     ends: Array,
     mults: Array,
-    momentum: float,
     rate: float,
     weight_decay: float,
     scale: float,
     l1: bool,
+    momentum: float,
     w: Array,
     dw: Array,
     history: Array,
@@ -113,12 +76,3 @@ def _update(
             history[i] = step
             dw[i] = step
             w[i] = value - step
-
-
-@kernel
-def _sum_of_squares(first: int, last: int, size: int, x: Array, out: Array) -> None:
-    for chunk in range(first, last):
-        total = 0.0
-        for i in range(np.uintp(chunk * size), np.uintp(min((chunk + 1) * size, x.size))):
-            total += np.float64(x[i]) * np.float64(x[i])
-        out[chunk] = total

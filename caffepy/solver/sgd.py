@@ -22,6 +22,3 @@ class SGDSolver(Solver):
     def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
         param = self.param
         self.sgd.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)
-
-    def sum_of_squares(self, dw: Array) -> float:
-        return float(self.sgd.sum_of_squares(dw))

@@ -23,9 +23,10 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
 from caffepy.solver import snapshot as files
 from caffepy.solver.divergence import check_loss
-from caffepy.solver.lr_policy import check_policy, current_step, learning_rate
+from caffepy.solver.lr_policy import current_step, learning_rate
 from caffepy.solver.nets import NetSpec, test_specs, train_spec
 from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
+from caffepy.solver.settings import check_settings
 
 __all__ = ["Solver", "register_solver", "solver_class"]
 
@@ -71,7 +72,7 @@ class Solver(ABC):
         self.backend = backend or get_backend("cpu")
         self.observers = list(observers)
         lines = lines or Lines.unknown()
-        _check(param, lines)
+        self.check(param, lines)
         #: Of every random draw; chosen now where the file leaves it to chance, so that a log can name it.
         self.seed = param.random_seed if param.random_seed >= 0 else int.from_bytes(os.urandom(4), "little") >> 1
         options = data or DataOptions()
@@ -116,9 +117,20 @@ class Solver(ABC):
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
         self._stop = self._snapshot_asked = False
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), 0, 0.0
+        self._squares = self.backend.ops.SumOfSquares(self.backend)
+        self._squares.plan(self._diff.size)
         self.setup(self._bounds())
 
     # The update rule
+
+    @classmethod
+    def check(cls, param: caffe_pb2.SolverParameter, lines: Lines) -> None:
+        """Refuse settings that do not fit, before the nets are built; a rule with settings of its own adds to this.
+
+        Raises:
+            SolverError: names file and line.
+        """
+        check_settings(param, lines)
 
     @abstractmethod
     def setup(self, bounds: list[tuple[int, int, float, float]]) -> None:
@@ -127,10 +139,6 @@ class Solver(ABC):
     @abstractmethod
     def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
         """One step on all learnable blobs at once; ``scale`` is what each diff counts (iter_size, clip_gradients)."""
-
-    @abstractmethod
-    def sum_of_squares(self, dw: Array) -> float:
-        """Of all gradients, for clip_gradients."""
 
     # Running
 
@@ -233,7 +241,7 @@ class Solver(ABC):
         scale = 1.0
         limit = self.param.clip_gradients
         if limit >= 0:
-            norm = self.sum_of_squares(self._diff) ** 0.5
+            norm = self._squares.forward(self._diff) ** 0.5
             if norm > limit:
                 scale = limit / norm
                 _log.info(
@@ -366,33 +374,6 @@ def _outputs(net: Net, values: NDArray[Any]) -> list[Output]:
     }
     names = [name for name in net.outputs for _ in range(net.blobs[name].count)]
     return [Output(name, float(value), weights[name]) for name, value in zip(names, values, strict=True)]
-
-
-def _check(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
-    """Settings that Caffe checks, or that it would trip over later."""
-
-    def refuse(name: str, text: str) -> SolverError:
-        where = lines.at(name).where()
-        return SolverError(f"{where + ': ' if where else ''}{text}")
-
-    try:
-        check_policy(param)
-    except SolverError as error:
-        raise refuse("lr_policy", str(error)) from None
-    if param.average_loss < 1:
-        raise refuse("average_loss", f"average_loss should be non-negative and at least 1; got {param.average_loss}.")
-    if param.iter_size < 1:
-        raise refuse("iter_size", f"iter_size must be at least 1; got {param.iter_size}.")
-    if param.regularization_type not in ("L1", "L2"):
-        raise refuse(
-            "regularization_type",
-            f"Unknown regularization type: {param.regularization_type}. regularization_type is L1 or L2.",
-        )
-    for name in ("display", "snapshot", "test_interval", "max_iter"):
-        if getattr(param, name) < 0:
-            raise refuse(name, f"{name} must not be negative; got {getattr(param, name)}.")
-    if any(count <= 0 for count in param.test_iter):
-        raise refuse("test_iter", f"test_iter must be positive; got {list(param.test_iter)}.")
 
 
 def register_solver(type_name: str) -> Callable[[SolverClass], SolverClass]:

@@ -349,9 +349,6 @@ def test_a_solver_of_ones_own(tmp_path):
         def update(self, w, dw, history, rate, scale):
             w -= rate * np.sign(dw)
 
-        def sum_of_squares(self, dw):
-            return float((dw * dw).sum())
-
     try:
         solver = solver_of(tmp_path, NET, 'type: "Sign" base_lr: 0.5')
         assert isinstance(solver, Sign)

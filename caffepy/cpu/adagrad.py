@@ -1,0 +1,79 @@
+"""The update of AdaGrad, for all parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from caffepy.backend import Array, Backend
+from caffepy.cpu._jit import kernel
+from caffepy.cpu._segments import Segments
+
+__all__ = ["AdaGrad"]
+
+
+class AdaGrad:
+    """One pass over the flat buffers of all parameters (Caffe's adagrad_solver.cpp)::
+
+        g       = scale * dw + weight_decay * decay_mult * (w, or sign(w) for L1)
+        history = history + g^2
+        dw      = rate * lr_mult * g / (sqrt(history) + delta)
+        w      -= dw
+
+    Args:
+        backend: the CPU.
+        delta: keeps the divisor from zero; added after the root.
+    """
+
+    def __init__(self, backend: Backend, delta: float) -> None:
+        self._segments = Segments(backend)
+        self._numbers = (delta,)
+
+    def plan(self, bounds: Sequence[tuple[int, int, float, float]]) -> None:
+        """Take the parameters, each ``(begin, end, lr_mult, decay_mult)`` in the flat buffers; gaps are left alone."""
+        self._segments.plan(bounds)
+
+    def update(
+        self, w: Array, dw: Array, history: Array, rate: float, weight_decay: float, l1: bool, scale: float
+    ) -> None:
+        """Change ``w``, ``dw`` and ``history``, flat and of equal size, in place.
+
+        Args:
+            w: parameters.
+            dw: their gradients; afterwards the step that was taken, as in Caffe.
+            history: sums of squared gradients; zeros before the first update.
+            rate: learning rate.
+            weight_decay: factor of the penalty's gradient.
+            l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
+            scale: factor of gradients: of clipping and of ``1 / iter_size``.
+        """
+        self._segments.update(_update, rate, weight_decay, l1, scale, self._numbers, w, dw, history)
+
+
+# An unsigned index cannot be negative, so numba adds no test for wrapping round and the loops vectorise.
+@kernel
+def _update(
+    begins: Array,
+    ends: Array,
+    mults: Array,
+    rate: float,
+    weight_decay: float,
+    scale: float,
+    l1: bool,
+    delta: float,
+    w: Array,
+    dw: Array,
+    history: Array,
+) -> None:
+    for piece in range(begins.size):
+        local_rate = rate * mults[piece, 0]
+        local_decay = weight_decay * mults[piece, 1]
+        for i in range(np.uintp(begins[piece]), np.uintp(ends[piece])):
+            value = w[i]
+            g = scale * dw[i] + local_decay * (np.sign(value) if l1 else value)
+            squares = history[i] + g * g
+            step = local_rate * (g / (np.sqrt(squares) + delta))
+            history[i] = squares
+            dw[i] = step
+            w[i] = value - step

@@ -1,0 +1,60 @@
+"""Settings of a SolverParameter that are refused before anything is built."""
+
+from __future__ import annotations
+
+from caffepy.errors import SolverError
+from caffepy.proto import caffe_pb2
+from caffepy.proto.text import Lines
+from caffepy.solver.lr_policy import check_policy
+
+__all__ = ["check_settings", "refuse_momentum", "refused"]
+
+
+def refused(lines: Lines, name: str, text: str) -> SolverError:
+    """The error for the field ``name``, with its place in the file."""
+    where = lines.at(name).where()
+    return SolverError(f"{where + ': ' if where else ''}{text}")
+
+
+def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
+    """Refuse what Caffe refuses for any type of solver, or would trip over later.
+
+    Raises:
+        SolverError: names file and line, the field and its value.
+    """
+    try:
+        check_policy(param)
+    except SolverError as error:
+        raise refused(lines, "lr_policy", str(error)) from None
+    if param.average_loss < 1:
+        raise refused(
+            lines, "average_loss", f"average_loss should be non-negative and at least 1; got {param.average_loss}."
+        )
+    if param.iter_size < 1:
+        raise refused(lines, "iter_size", f"iter_size must be at least 1; got {param.iter_size}.")
+    if param.regularization_type not in ("L1", "L2"):
+        raise refused(
+            lines,
+            "regularization_type",
+            f"Unknown regularization type: {param.regularization_type}. regularization_type is L1 or L2.",
+        )
+    for name in ("display", "snapshot", "test_interval", "max_iter"):
+        if getattr(param, name) < 0:
+            raise refused(lines, name, f"{name} must not be negative; got {getattr(param, name)}.")
+    if any(count <= 0 for count in param.test_iter):
+        raise refused(lines, "test_iter", f"test_iter must be positive; got {list(param.test_iter)}.")
+
+
+def refuse_momentum(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
+    """For rules that have no momentum.
+
+    Raises:
+        SolverError: it is given, and not 0.
+    """
+    if param.momentum != 0:
+        raise refused(
+            lines,
+            "momentum",
+            f"Momentum cannot be used with {param.type}. (Check failed: 0 == momentum, which is {param.momentum:g}.) "
+            "Take momentum out, or choose another type.",
+        )

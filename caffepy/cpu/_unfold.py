@@ -14,6 +14,9 @@ from caffepy.cpu._jit import kernel
 __all__ = ["fold_2d", "fold_nd", "unfold_2d", "unfold_nd"]
 
 
+# An unsigned index cannot be negative: numba adds no test for wrapping round, and the loops use the vector units.
+
+
 @kernel
 def unfold_2d(x: Array, window: Array, height: int, width: int, offset: int, cols: Array) -> None:
     """x (C, H, W) into ``height * width`` columns from number ``offset`` on.
@@ -25,8 +28,10 @@ def unfold_2d(x: Array, window: Array, height: int, width: int, offset: int, col
     stride_h, stride_w = window[1]
     pad_h, pad_w = window[2]
     dilation_h, dilation_w = window[3]
+    step, columns = np.uintp(stride_w), np.uintp(width)
     row = 0
     for c in range(channels):
+        source = x[c].reshape(-1)
         for i in range(kernel_h):
             for j in range(kernel_w):
                 target = cols[row]
@@ -35,24 +40,27 @@ def unfold_2d(x: Array, window: Array, height: int, width: int, offset: int, col
                 # Output columns whose tap lies inside the image: begin to end.
                 begin = min(max((-left + stride_w - 1) // stride_w, 0), width)
                 end = max(min((x_width - left + stride_w - 1) // stride_w, width), begin)
-                position = offset
+                before, after, inside = np.uintp(begin), np.uintp(end), np.uintp(end - begin)
+                position = np.uintp(offset)
                 for out_row in range(height):
                     in_row = out_row * stride_h - pad_h + i * dilation_h
                     if in_row < 0 or in_row >= x_height:
-                        target[position : position + width] = 0
+                        for column in range(columns):
+                            target[position + column] = 0
                     else:
-                        source = x[c, in_row]
-                        for column in range(begin):
+                        for column in range(before):
                             target[position + column] = 0
+                        first = np.uintp(in_row * x_width + left + begin * stride_w)
+                        to = position + before
                         if stride_w == 1:
-                            for column in range(begin, end):
-                                target[position + column] = source[left + column]
+                            for column in range(inside):
+                                target[to + column] = source[first + column]
                         else:
-                            for column in range(begin, end):
-                                target[position + column] = source[left + column * stride_w]
-                        for column in range(end, width):
+                            for column in range(inside):
+                                target[to + column] = source[first + column * step]
+                        for column in range(after, columns):
                             target[position + column] = 0
-                    position += width
+                    position += columns
 
 
 @kernel
@@ -63,10 +71,11 @@ def fold_2d(cols: Array, window: Array, height: int, width: int, x: Array) -> No
     stride_h, stride_w = window[1]
     pad_h, pad_w = window[2]
     dilation_h, dilation_w = window[3]
+    step = np.uintp(stride_w)
     row = 0
     for c in range(channels):
-        image = x[c]
-        image[:] = 0
+        target = x[c].reshape(-1)
+        target[:] = 0
         for i in range(kernel_h):
             for j in range(kernel_w):
                 source = cols[row]
@@ -74,17 +83,18 @@ def fold_2d(cols: Array, window: Array, height: int, width: int, x: Array) -> No
                 left = j * dilation_w - pad_w
                 begin = min(max((-left + stride_w - 1) // stride_w, 0), width)
                 end = max(min((x_width - left + stride_w - 1) // stride_w, width), begin)
+                inside = np.uintp(end - begin)
                 for out_row in range(height):
                     in_row = out_row * stride_h - pad_h + i * dilation_h
                     if in_row >= 0 and in_row < x_height:
-                        target = image[in_row]
-                        position = out_row * width
+                        to = np.uintp(in_row * x_width + left + begin * stride_w)
+                        first = np.uintp(out_row * width + begin)
                         if stride_w == 1:
-                            for column in range(begin, end):
-                                target[left + column] += source[position + column]
+                            for column in range(inside):
+                                target[to + column] += source[first + column]
                         else:
-                            for column in range(begin, end):
-                                target[left + column * stride_w] += source[position + column]
+                            for column in range(inside):
+                                target[to + column * step] += source[first + column]
 
 
 @kernel

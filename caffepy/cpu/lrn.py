@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class LRN:
             self._memory()
 
     def _memory(self) -> Array:
-        # A row before the first and after the last channel, so that a window needs no bounds.
+        # Rows before the first and after the last channel, so that a window needs no bounds, and two for results.
         rows = self._shape[1] + self._size + 1
         return self._backend.scratch((self._workers.threads, rows, _BLOCK))
 
@@ -132,12 +132,32 @@ class LRNWithin:
 
 
 @kernel
-def _power(scale: Any, beta: Any) -> Any:
-    """scale^beta; AlexNet's 0.75 by two square roots, several times as fast."""
+def _powers(scale: Array, beta: float, out: Array) -> None:
+    """out = scale^beta; by square roots, several times as fast, for AlexNet's 0.75 and for 0.5."""
+    count = np.uintp(out.size)
     if beta == 0.75:
-        root = np.sqrt(scale)
-        return root * np.sqrt(root)
-    return scale**beta
+        for p in range(count):
+            root = np.sqrt(scale[p])
+            out[p] = root * np.sqrt(root)
+    elif beta == 0.5:
+        for p in range(count):
+            out[p] = np.sqrt(scale[p])
+    else:
+        for p in range(count):
+            out[p] = scale[p] ** beta
+
+
+@kernel
+def _window_sum(rows: Array, first: int, size: int, total: Array) -> None:
+    """Rows ``first`` to ``first + size - 1``, added afresh: a running sum loses digits where values differ in size."""
+    count = np.uintp(total.size)
+    row = rows[first]
+    for p in range(count):
+        total[p] = row[p]
+    for j in range(1, size):
+        row = rows[first + j]
+        for p in range(count):
+            total[p] += row[p]
 
 
 @kernel
@@ -155,23 +175,26 @@ def _forward(
 ) -> None:
     channels, places = x.shape[1:]
     half = size // 2
+    squares, total = memory[1:], memory[0]
+    squares[:half] = 0
+    squares[channels + half :] = 0
     for n in range(first, last):
         for begin in range(0, places, _BLOCK):
-            count = min(_BLOCK, places - begin)
-            memory[:] = 0
+            end = min(begin + _BLOCK, places)
+            # An unsigned index cannot be negative: no test for wrapping round, and the loops use the vector units.
+            count = np.uintp(end - begin)
             for c in range(channels):
+                values, square = x[n, c, begin:end], squares[c + half]
                 for p in range(count):
-                    value = x[n, c, begin + p]
-                    memory[c + half + 1, p] = value * value
+                    square[p] = values[p] * values[p]
             for c in range(channels):
+                values, s, result = x[n, c, begin:end], scale[n, c, begin:end], y[n, c, begin:end]
+                _window_sum(squares, c, size, total[: end - begin])
                 for p in range(count):
-                    # The sum is made afresh for each channel: a running one loses digits where values differ in size.
-                    total = memory[c + 1, p]
-                    for j in range(1, size):
-                        total += memory[c + 1 + j, p]
-                    s = k + alpha * total
-                    scale[n, c, begin + p] = s
-                    y[n, c, begin + p] = x[n, c, begin + p] / _power(s, beta)
+                    s[p] = k + alpha * total[p]
+                _powers(s, beta, result)
+                for p in range(count):
+                    result[p] = values[p] / result[p]
 
 
 @kernel
@@ -190,18 +213,21 @@ def _backward(
 ) -> None:
     channels, places = x.shape[1:]
     half = size // 2
+    ratios, total, power = memory[2:], memory[0], memory[1]
+    ratios[:half] = 0
+    ratios[channels + half :] = 0
     for n in range(first, last):
         for begin in range(0, places, _BLOCK):
-            count = min(_BLOCK, places - begin)
-            memory[:] = 0
+            end = min(begin + _BLOCK, places)
+            count = np.uintp(end - begin)
             for c in range(channels):
+                ratio = ratios[c + half]
+                grad, value, s = dy[n, c, begin:end], y[n, c, begin:end], scale[n, c, begin:end]
                 for p in range(count):
-                    i = begin + p
-                    memory[c + half + 1, p] = dy[n, c, i] * y[n, c, i] / scale[n, c, i]
+                    ratio[p] = grad[p] * value[p] / s[p]
             for c in range(channels):
+                grad, value, result = dy[n, c, begin:end], x[n, c, begin:end], dx[n, c, begin:end]
+                _window_sum(ratios, c, size, total[: end - begin])
+                _powers(scale[n, c, begin:end], beta, power[: end - begin])
                 for p in range(count):
-                    total = memory[c + 1, p]
-                    for j in range(1, size):
-                        total += memory[c + 1 + j, p]
-                    i = begin + p
-                    dx[n, c, i] = dy[n, c, i] / _power(scale[n, c, i], beta) - factor * x[n, c, i] * total
+                    result[p] = grad[p] / power[p] - factor * value[p] * total[p]

@@ -5,16 +5,25 @@ from __future__ import annotations
 from caffepy.cpu.adadelta import AdaDelta
 from caffepy.cpu.adagrad import AdaGrad
 from caffepy.cpu.adam import Adam
+from caffepy.cpu.arg_max import ArgMax
 from caffepy.cpu.batch_norm import BatchNorm
 from caffepy.cpu.conv import Conv
 from caffepy.cpu.dropout import Dropout
+from caffepy.cpu.gather import Gather
 from caffepy.cpu.gemm import InnerProduct
+from caffepy.cpu.hinge_loss import HingeLoss
+from caffepy.cpu.im2col import Im2col
+from caffepy.cpu.infogain_loss import InfogainLoss
 from caffepy.cpu.lrn import LRN, LRNWithin
+from caffepy.cpu.lstm import LSTMUnit
+from caffepy.cpu.multinomial_loss import MultinomialLoss
 from caffepy.cpu.nesterov import Nesterov
 from caffepy.cpu.pool import AvePool, MaxPool, StochasticPool
+from caffepy.cpu.prelu import PReLU
 from caffepy.cpu.relu import ReLU
 from caffepy.cpu.rmsprop import RMSProp
 from caffepy.cpu.sgd import SGD
+from caffepy.cpu.sigmoid_cross_entropy_loss import SigmoidCrossEntropyLoss
 from caffepy.cpu.softmax import Softmax
 from caffepy.cpu.softmax_loss import SoftmaxLoss
 from caffepy.cpu.sum_of_squares import SumOfSquares
@@ -26,16 +35,25 @@ __all__ = [
     "AdaDelta",
     "AdaGrad",
     "Adam",
+    "ArgMax",
     "AvePool",
     "BatchNorm",
     "Conv",
     "Dropout",
+    "Gather",
+    "HingeLoss",
+    "Im2col",
+    "InfogainLoss",
     "InnerProduct",
     "LRNWithin",
+    "LSTMUnit",
     "MaxPool",
+    "MultinomialLoss",
     "Nesterov",
+    "PReLU",
     "RMSProp",
     "ReLU",
+    "SigmoidCrossEntropyLoss",
     "Softmax",
     "SoftmaxLoss",
     "StochasticPool",

@@ -42,6 +42,8 @@ class Convolution(Layer):
             if group < 1 or count % group:
                 raise self.error(f"{count} {what} not divisible by group {group}. Set group to a divisor of {count}.")
         self.num_output = num_output
+        # Filters larger than the image are refused before there is memory for them.
+        self.window.conv_output(self, bottom[0].shape[self.channel_axis + 1 :])
         self.add_blob((num_output, channels // group, *self.window.kernel), param.weight_filler)
         if param.bias_term:
             self.add_blob((num_output,), param.bias_filler)

@@ -102,6 +102,12 @@ REFUSED = [
     ("num_output: 3 kernel_size: 6", (1, 4, 5, 9), "the window does not fit into the image: input 5 x 9, kernel 6 x 6"),
     ("num_output: 3 kernel_size: 4 dilation: 2 pad: 0", (1, 4, 6, 6), "pad 0 x 0, dilation 2 x 2"),
     ("num_output: 3 kernel_size: 7 stride: 2", (1, 4, 5, 5), "the window does not fit into the image"),
+    # Said before memory for such filters is asked for.
+    (
+        "num_output: 1 kernel_size: 40000",
+        (1, 2, 5, 5),
+        "the window does not fit into the image: .* kernel 40000 x 40000",
+    ),
 ]
 
 

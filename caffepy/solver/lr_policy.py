@@ -98,6 +98,3 @@ def check_policy(param: caffe_pb2.SolverParameter) -> None:
         )
     if param.lr_policy == "poly" and param.max_iter <= 0:
         raise SolverError(f'lr_policy: "poly" needs max_iter > 0; got {param.max_iter}.')
-    for name in ("base_lr", "gamma", "power", "momentum", "weight_decay"):
-        if not math.isfinite(getattr(param, name)):
-            raise SolverError(f"{name} must be a finite number; got {getattr(param, name)}.")

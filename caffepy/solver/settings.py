@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import math
+
 from caffepy.errors import SolverError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
 from caffepy.solver.lr_policy import check_policy
 
 __all__ = ["check_settings", "refuse_momentum", "refused"]
+
+_log = logging.getLogger("caffepy")
 
 
 def refused(lines: Lines, name: str, text: str) -> SolverError:
@@ -38,11 +43,13 @@ def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
             "regularization_type",
             f"Unknown regularization type: {param.regularization_type}. regularization_type is L1 or L2.",
         )
-    for name in ("display", "snapshot", "test_interval", "max_iter"):
-        if getattr(param, name) < 0:
-            raise refused(lines, name, f"{name} must not be negative; got {getattr(param, name)}.")
-    if any(count <= 0 for count in param.test_iter):
-        raise refused(lines, "test_iter", f"test_iter must be positive; got {list(param.test_iter)}.")
+    for name in ("base_lr", "gamma", "power", "momentum", "weight_decay"):
+        if not math.isfinite(getattr(param, name)):
+            raise refused(lines, name, f"{name} must be a finite number; got {getattr(param, name)}.")
+    for name in ("display", "snapshot"):
+        every = getattr(param, name)
+        if every < 0:
+            _log.warning("%s: %d counts as %d, as in Caffe; 0 means never.", name, every, -every)
 
 
 def refuse_momentum(param: caffe_pb2.SolverParameter, lines: Lines) -> None:

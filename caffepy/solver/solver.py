@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -274,12 +275,15 @@ class Solver(ABC):
 
     @_NUMBERS_MAY_OVERFLOW
     def test(self, index: int = 0) -> TestResult | None:
-        """Run test net ``index`` for its ``test_iter`` batches; None if the run was asked to stop meanwhile."""
+        """Run test net ``index`` for its ``test_iter`` batches; None if the run was asked to stop meanwhile.
+
+        ``test_iter: 0`` makes a test net and runs none of it, as in Caffe: there are no outputs then.
+        """
         began = time.perf_counter()
         net = self.test_nets[index]
         self._tell(lambda observer: observer.on_test_begin(self.iter, index))
         net.share_with(self.net)
-        batches = self.param.test_iter[index]
+        batches = max(self.param.test_iter[index], 0)
         # Caffe's test nets read on where the test before stopped; this is that place as a function of the iteration.
         net.counter.value = self._tests_before() * batches
         total: NDArray[Any] | None = None
@@ -295,11 +299,12 @@ class Solver(ABC):
             values = _values(net)
             total = values if total is None else total + values
             loss += net.loss() if self.param.test_compute_loss else 0.0
-        mean = total / batches if total is not None else np.zeros(0)
+        outputs = [] if total is None else _outputs(net, total / batches)
+        mean_loss = None
+        if self.param.test_compute_loss:
+            mean_loss = loss / batches if batches else math.nan
         seconds = time.perf_counter() - began
-        result = TestResult(
-            self.iter, index, _outputs(net, mean), loss / batches if self.param.test_compute_loss else None, seconds
-        )
+        result = TestResult(self.iter, index, outputs, mean_loss, seconds)
         # Iterations per second are of training alone.
         self._shown_at += seconds
         self._tell(lambda observer: observer.on_test(result))

@@ -103,8 +103,6 @@ EACH = "test_iter must be specified for each test network"
             "net: FILE test_state { stage: 'a' }",
             "test_state must be unspecified or specified once per test net: 0 test nets, 1 test_state",
         ),
-        ("net: FILE test_iter: 0 test_interval: 5", r"test_iter must be positive; got \[0\]"),
-        ("net: FILE test_iter: 2 test_iter: -1 test_interval: 5", r"test_iter must be positive; got \[2, -1\]"),
     ],
 )
 def test_nets_that_do_not_fit(solver, settings, match):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 import numpy as np
@@ -317,16 +318,41 @@ def test_solve_goes_no_further_than_max_iter(tmp_path):
         ("average_loss: 0", "average_loss should be non-negative and at least 1; got 0"),
         ("iter_size: 0", "iter_size must be at least 1; got 0"),
         ('regularization_type: "L3"', "Unknown regularization type: L3. regularization_type is L1 or L2"),
-        ("display: -1", "display must not be negative; got -1"),
-        ("snapshot: -5", "snapshot must not be negative; got -5"),
-        ("max_iter: -5", "max_iter must not be negative; got -5"),
-        ("test_interval: -5", "test_interval must not be negative; got -5"),
+        ("momentum: nan", "momentum must be a finite number; got nan"),
+        ("weight_decay: inf", "weight_decay must be a finite number; got inf"),
+        ("gamma: nan", "gamma must be a finite number; got nan"),
+        ("power: -inf", "power must be a finite number; got -inf"),
+        ("base_lr: nan", "base_lr must be a finite number; got nan"),
         ('lr_policy: "Fixed"', "Unknown learning rate policy: 'Fixed'. Did you mean 'fixed'"),
     ],
 )
 def test_settings_that_are_refused_have_their_line(tmp_path, settings, match):
     with pytest.raises(SolverError, match=rf"solver\.prototxt:2: {match}"):
         solver_of(tmp_path, NET, settings)
+
+
+def test_negative_intervals_are_read_as_caffe_reads_them(tmp_path, caplog):
+    """What C++'s remainder makes of them: the sign has no effect."""
+    caplog.set_level(logging.WARNING, "caffepy")
+    solver, recorder = _run(tmp_path, "max_iter: 4 display: -2 snapshot: -3")
+    assert [event.iter for event in recorder.of("display")] == [0, 2]
+    assert [event.iter for event in recorder.of("snapshot")] == [3, 4]
+    assert "snapshot: -3 counts as 3, as in Caffe; 0 means never." in caplog.messages
+    assert "display: -2 counts as 2, as in Caffe; 0 means never." in caplog.messages
+    solver, recorder = _run(tmp_path, "max_iter: -4 test_interval: -1 snapshot_after_train: false")
+    assert (solver.iter, recorder.told()) == (0, ["begin 0", "end 0"])
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_test_of_no_batches_has_no_outputs(tmp_path, count):
+    """``test_iter: 0`` is how published solvers make a test net that others run."""
+    settings = f"max_iter: 2 test_interval: 1 test_iter: {count} test_compute_loss: true display: 1"
+    solver, recorder = _run(tmp_path, settings)
+    assert [event.outputs for event in recorder.of("test")] == [[], [], []]
+    assert all(math.isnan(event.loss) for event in recorder.of("test"))
+    assert "aside" in solver.test_nets[0].blobs
+    _, recorder = _run(tmp_path, settings.replace("test_compute_loss: true", ""))
+    assert [event.loss for event in recorder.of("test")] == [None] * 3
 
 
 def test_an_unknown_solver_type(tmp_path):

@@ -21,8 +21,6 @@ _ROWS = 128
 class InnerProduct:
     """``y = x w^T + b``, or ``x w + b`` where ``transpose``; x (M, K), y (M, N), w (N, K) or (K, N), b (N,).
 
-    Each product is split over threads along the weights, by far its largest matrix, so that each is read once.
-
     Args:
         backend: the CPU.
         transpose: w is (K, N).
@@ -50,23 +48,25 @@ class InnerProduct:
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten."""
-        weights = w if self._transpose else w.T
-
-        def part(first: int, last: int, worker: int) -> None:
-            y = out[:, first:last]
-            np.matmul(x, weights[:, first:last], out=y)
-            if b is not None:
-                np.add(y, b[first:last], out=y)
-
-        self._workers.run(out.shape[1], part)
+        self._multiply(x, w if self._transpose else w.T, out)
+        if b is not None:
+            self._workers.run(len(out), lambda first, last, worker: _add_bias(first, last, b, out))
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (M, K) is overwritten."""
-        weights = w.T if self._transpose else w
-        self._workers.run(
-            out.shape[1],
-            lambda first, last, worker: np.matmul(dy, weights[:, first:last], out=out[:, first:last]),
-        )
+        self._multiply(dy, w.T if self._transpose else w, out)
+
+    def _multiply(self, left: Array, weights: Array, out: Array) -> None:
+        """``out = left weights``, the larger of the two split over threads, so that it is read once."""
+
+        def columns(first: int, last: int, worker: int) -> None:
+            np.matmul(left, weights[:, first:last], out=out[:, first:last])
+
+        def rows(first: int, last: int, worker: int) -> None:
+            np.matmul(left[first:last], weights, out=out[first:last])
+
+        rows_are_more = len(out) > out.shape[1]
+        self._workers.run(max(out.shape), rows if rows_are_more else columns)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""
@@ -87,6 +87,14 @@ class InnerProduct:
         """Adds to ``out`` (N,)."""
         totals = self._totals()
         self._workers.run(len(out), lambda first, last, worker: _sum_bias(first, last, dy, totals[worker], out))
+
+
+@kernel
+def _add_bias(first: int, last: int, b: Array, y: Array) -> None:
+    for i in range(first, last):
+        row = y[i]
+        for n in range(row.size):
+            row[n] += b[n]
 
 
 @kernel

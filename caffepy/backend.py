@@ -30,7 +30,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Array", "Backend", "Counter"]
+from caffepy.errors import BackendError
+
+__all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter"]
+
+#: What to do about a net that is too large.
+SMALLER = "Make the batch, the images or num_output smaller, or use a larger machine."
 
 # numpy.ndarray or cupy.ndarray: the two share no base class that a type checker knows.
 Array: TypeAlias = Any
@@ -79,6 +84,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def available_memory(self) -> int:
+        """Bytes that may still be taken on this device; the largest integer where that is not known."""
+
+    @abstractmethod
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         """``host`` on this device as ``dtype`` (the backend's own unless given)."""
 
@@ -89,3 +98,30 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""
+
+
+class Budget:
+    """Memory that a net will need, added up as shapes become known and held against what there is.
+
+    Memory that is asked for is not yet there: systems give it page by page as it is written, and end the process that
+    writes too much. So a net that does not fit is refused while it is built, before the first large array.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        #: Bytes that there were when the net was begun.
+        self.available = backend.available_memory()
+        #: Bytes that are needed so far.
+        self.taken = 0
+
+    def take(self, size: int, what: str, meanwhile: int = 0) -> None:
+        """Count ``size`` bytes for ``what``, which needs ``meanwhile`` bytes more until it is ready.
+
+        Raises:
+            BackendError: more than there is.
+        """
+        if self.taken + size + meanwhile > self.available:
+            raise BackendError(
+                f"{what} needs {size + meanwhile:,} bytes, {self.taken:,} are needed by what comes before it, and "
+                f"{self.available:,} are available: out of memory. {SMALLER}"
+            )
+        self.taken += size

@@ -53,6 +53,19 @@ class Blob:
             self._diff_view = self._diff[: self.count].reshape(self.shape)
         return self._diff_view
 
+    @property
+    def unallocated(self) -> int:
+        """Bytes that reading ``data`` would allocate; 0 where the memory is there or another blob's."""
+        return self._missing(self._data)
+
+    @property
+    def unallocated_diff(self) -> int:
+        """The same for ``diff``."""
+        return self._missing(self._diff)
+
+    def _missing(self, old: Array) -> int:
+        return 0 if old is not None and old.size >= self.count else self.count * int(self.backend.dtype.itemsize)
+
     def _storage(self, old: Array) -> Array:
         return old if old is not None and old.size >= self.count else self.backend.zeros((self.count,))
 

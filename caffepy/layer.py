@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
-from caffepy.backend import Backend, Counter
+from caffepy.backend import Backend, Budget, Counter
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
-from caffepy.errors import LayerError, NetError, did_you_mean
+from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
 from caffepy.filler import fill
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array
@@ -39,6 +39,7 @@ class LayerContext:
         allow_python_layers: whether a prototxt may name a Python module to import.
         fill_params: whether learnable blobs get their initial values; a net that takes all of them from elsewhere
             saves the time and, until they are written, the memory.
+        budget: the memory that the net's layers may take; None does not count.
     """
 
     backend: Backend
@@ -48,6 +49,7 @@ class LayerContext:
     data: DataOptions = field(default_factory=DataOptions)
     allow_python_layers: bool = False
     fill_params: bool = True
+    budget: Budget | None = None
 
 
 class Layer(ABC):
@@ -122,6 +124,9 @@ class Layer(ABC):
         index = len(self.blobs)
         blob = Blob(self.backend, tuple(shape))
         self.blobs.append(blob)
+        # The filler's values are there until they are copied.
+        filled = blob.unallocated if self.context.fill_params else 0
+        self.take_memory(blob.unallocated, f"learnable blob {index}, {blob.shape_string},", filled)
         if not self.context.fill_params:
             return blob
         if index < len(self.param.blobs):
@@ -149,6 +154,18 @@ class Layer(ABC):
             return blob.axis(index)
         except NetError as error:
             raise self.error(f"{what}: {error}") from None
+
+    def take_memory(self, size: int, what: str, meanwhile: int = 0) -> None:
+        """Count ``size`` bytes that are about to be allocated for ``what``, and ``meanwhile`` more until it is ready.
+
+        Raises:
+            LayerError: there is not so much memory for the net.
+        """
+        if self.context.budget is not None:
+            try:
+                self.context.budget.take(size, what, meanwhile)
+            except BackendError as error:
+                raise self.error(str(error)) from None
 
     def error(self, text: str) -> LayerError:
         """An error that names this layer and its line; ``raise self.error("...")``."""

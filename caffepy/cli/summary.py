@@ -47,7 +47,7 @@ def command(net: str | None, model: str | None, phase: str, shapes: tuple[str, .
     stages = comma_list(stage)
     param, lines = read_net(path)
     param = net_without_data(param, lines, number, given, level, stages)
-    with Net((param, lines), number, level=level, stages=stages, fill_params=False) as built:
+    with Net((param, lines), number, level=level, stages=stages, fill_params=False, check_memory=False) as built:
         summary = summarise(built)
     batch = summary.batch
     rows = [_row(layer, batch) for layer in summary.layers if not layer.inserted]

@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 
 import caffepy.cpu as ops
-from caffepy.backend import Array, Backend
+from caffepy.backend import SMALLER, Array, Backend
+from caffepy.cpu._memory import available_memory
 from caffepy.cpu._parallel import Workers
+from caffepy.errors import BackendError
 
 __all__ = ["CpuBackend"]
+
+# Asking the system costs more than a small array.
+_LARGE = 1 << 26
 
 
 def _cores() -> int:
@@ -36,18 +41,26 @@ class CpuBackend(Backend):
         self._arenas = threading.local()
 
     def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
-        return np.empty(shape, dtype or self.dtype)
+        kind = np.dtype(dtype or self.dtype)
+        _check(shape, kind)
+        return np.empty(shape, kind)
 
     def zeros(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
-        return np.zeros(shape, dtype or self.dtype)
+        kind = np.dtype(dtype or self.dtype)
+        _check(shape, kind)
+        return np.zeros(shape, kind)
 
     def scratch(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         kind = np.dtype(dtype or self.dtype)
         size = math.prod(shape) * kind.itemsize
         arena: np.ndarray[Any, Any] | None = getattr(self._arenas, "arena", None)
         if arena is None or size > arena.size:
+            _check(shape, kind)
             arena = self._arenas.arena = np.empty(size, np.uint8)
         return arena[:size].view(kind).reshape(shape)
+
+    def available_memory(self) -> int:
+        return available_memory()
 
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         return np.ascontiguousarray(host, dtype or self.dtype)
@@ -57,3 +70,13 @@ class CpuBackend(Backend):
 
     def synchronize(self) -> None:
         pass
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse an array that cannot be there: the system may give the memory, and end the process that writes it."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > _LARGE and size > available_memory():
+        raise BackendError(
+            f"an array of {' x '.join(map(str, shape))} {dtype} needs {size:,} bytes, and {available_memory():,} are "
+            f"available: out of memory. {SMALLER}"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from caffepy.blob import Blob
 from caffepy.data.colour_noise import ColourNoise, compute_colour_noise, read_colour_noise
 from caffepy.data.reader import RecordReader
@@ -66,6 +68,8 @@ class Data(Layer):
                 threads=options.threads or None,
                 max_bad_records=options.max_bad_records,
             )
+            ahead = max(param.prefetch, 1)
+            self.take_memory(4 * ahead * math.prod(self.reader.shape), f"reading {ahead} batches ahead")
         except BaseException:
             self.close()
             raise

@@ -42,6 +42,7 @@ class DummyData(Layer):
         self.fillers = [fillers[min(i, len(fillers) - 1)] for i in range(len(top))]
         for i, (blob, shape) in enumerate(zip(top, self._shapes(len(top)), strict=True)):
             blob.reshape(*shape)
+            self.take_memory(blob.unallocated, f"top {i}, {blob.shape_string},", blob.unallocated)
             self._fill(i, blob)
 
     def _shapes(self, count: int) -> list[tuple[int, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 from caffepy.blob import Blob
-from caffepy.errors import NetError, did_you_mean
+from caffepy.errors import BackendError, NetError, did_you_mean
 from caffepy.layer import Layer, LayerContext, get_layer_class
 from caffepy.net.splits import PlacedLayer, insert_splits
 from caffepy.net.state import included
@@ -146,9 +146,16 @@ class _Wirer:
                 entry.top.append(Blob(self.context.backend))
                 entry.top_names.append("")
         _check_counts(layer, entry)
-        layer.setup(entry.bottom, entry.top)
-        self.result.entries.append(entry)
-        layer.reshape(entry.bottom, entry.top)
+        try:
+            layer.setup(entry.bottom, entry.top)
+            self.result.entries.append(entry)
+            layer.reshape(entry.bottom, entry.top)
+        except MemoryError as error:
+            raise layer.error(f"out of memory: {error}") from error
+        except BackendError as error:
+            raise BackendError(str(layer.error(str(error)))) from error
+        for name, blob in zip(entry.top_names, entry.top, strict=True):
+            layer.take_memory(blob.unallocated, f"top '{name}', {blob.shape_string},")
         self._set_loss_weights(entry)
         self._append_params(entry, list(param.param))
 

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from types import TracebackType
 from typing import TypeAlias
 
-from caffepy.backend import Array, Backend, Counter
+from caffepy.backend import Array, Backend, Budget, Counter
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
 from caffepy.devices import get_backend
@@ -49,6 +49,7 @@ class Net:
             their code: say so only for files that you trust.
         fill_params: False leaves learnable blobs at zero, for a net that takes all of them from elsewhere.
         unfilled: names of layers whose learnable blobs stay zero, because another net's will be shared with them.
+        check_memory: refuse a net that needs more memory than there is; False for one that is only looked at.
 
     Raises:
         CaffepyError: a file that cannot be read, or a net that cannot be built; the message names file and line.
@@ -68,6 +69,7 @@ class Net:
         allow_python_layers: bool = False,
         fill_params: bool = True,
         unfilled: Container[str] = (),
+        check_memory: bool = True,
     ) -> None:
         param, lines = _read(source)
         self.param = param
@@ -78,8 +80,9 @@ class Net:
         #: The pass that the net is in; see `Counter`.
         self.counter = Counter()
         context = LayerContext(
-            self.backend, phase, seed, self.counter, data or DataOptions(), allow_python_layers, fill_params
-        )
+            self.backend, phase, seed, self.counter, data or DataOptions(), allow_python_layers, fill_params,
+            Budget(self.backend) if check_memory else None,
+        )  # fmt: skip
         if note := ignored_note(param, lines):
             _log.info("%s", note)
         wiring = wire(param, lines, self.state, context, unfilled)

@@ -1,0 +1,47 @@
+"""Whether the memory holds a training run: weights, gradients and history, and the values between layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffepy.backend import SMALLER
+from caffepy.errors import SolverError
+from caffepy.net import Net
+from caffepy.net.build import Entry
+
+__all__ = ["check_memory"]
+
+
+def check_memory(net: Net, test_nets: Sequence[Net], history_count: int) -> None:
+    """Refuse a run that needs more than there is, before any of it is taken.
+
+    A net by itself was refused where its values do not fit; to train, each learnable blob is needed ``2 +
+    history_count`` times more (all data in one array, all diffs, the history), and each top that the backward pass goes
+    through has a diff.
+
+    Raises:
+        SolverError: with the bytes needed and available, and the layer that needs most.
+    """
+    available = net.backend.available_memory()
+    learned = {id(param.blob): param.blob for param in net.learnable_params}
+    needs = [_need(entry, set(learned), history_count) for entry in net.entries]
+    total = sum(needs) + sum(_need(entry, set(), 0) for test_net in test_nets for entry in test_net.entries)
+    if total <= available:
+        return
+    worst = max(range(len(needs)), key=needs.__getitem__, default=-1)
+    most = (
+        f"Most of them are for layer '{net.entries[worst].layer.name}' ({net.entries[worst].layer.type}), "
+        f"{needs[worst]:,}. "
+        if needs
+        else ""
+    )
+    raise SolverError(
+        f"Training net '{net.name}' needs {total:,} bytes more than it has, and {available:,} are available: out of "
+        f"memory. {most}{SMALLER} iter_size keeps the gradient of a large batch with a smaller batch_size."
+    )
+
+
+def _need(entry: Entry, learned: set[int], history_count: int) -> int:
+    tops = sum(blob.unallocated + (blob.unallocated_diff if entry.need_backward else 0) for blob in entry.top)
+    own = sum(blob.count for blob in entry.layer.blobs if id(blob) in learned)
+    return tops + own * entry.layer.backend.dtype.itemsize * (2 + history_count)

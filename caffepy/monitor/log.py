@@ -13,7 +13,7 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from caffepy.solver.observer import Display, End, Observer, Output, Snapshot, TestResult
+from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
 
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
@@ -73,13 +73,14 @@ class Log(Observer):
         _say("solver.cpp:447", f"Snapshotting to {kind} file {event.model}")
         _say("sgd_solver.cpp:273", f"Snapshotting solver state to {kind} file {event.state}")
 
+    def on_last_loss(self, event: Iteration) -> None:
+        _say("solver.cpp:310", f"Iteration {event.iter}, loss = {event.loss:g}")
+
     def on_end(self, event: End) -> None:
         if event.early:
             _say("solver.cpp:295", "Optimization stopped early.")
-            return
-        if event.loss is not None:
-            _say("solver.cpp:310", f"Iteration {event.iter}, loss = {event.loss:g}")
-        _say("solver.cpp:315", "Optimization Done.")
+        else:
+            _say("solver.cpp:315", "Optimization Done.")
 
 
 def loss_term(output: Output) -> str:

@@ -72,11 +72,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class End:
-    """The run is over; ``early``: because it was asked to stop. ``loss``: of the last pass, where Caffe shows it."""
+    """The run is over; ``early``: because it was asked to stop."""
 
     iter: int
     early: bool
-    loss: float | None
 
 
 class Observer:
@@ -99,6 +98,9 @@ class Observer:
 
     def on_snapshot(self, event: Snapshot) -> None:
         """After a snapshot is safely on disk."""
+
+    def on_last_loss(self, event: Iteration) -> None:
+        """After the last update: the smoothed loss of one pass more, if ``display`` is due, before the last test."""
 
     def on_end(self, event: End) -> None:
         """The run is over."""

@@ -25,6 +25,7 @@ from caffepy.proto.text import Lines
 from caffepy.solver import snapshot as files
 from caffepy.solver.divergence import check_loss
 from caffepy.solver.lr_policy import current_step, learning_rate
+from caffepy.solver.memory import check_memory
 from caffepy.solver.nets import NetSpec, test_specs, train_spec
 from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
 from caffepy.solver.settings import check_settings
@@ -104,6 +105,7 @@ class Solver(ABC):
 
     def _prepare(self) -> None:
         param = self.param
+        check_memory(self.net, self.test_nets, self.history_count)
         self._data, self._diff = self.net.flatten_params()
         self.history: list[Array] = [self.backend.zeros(self._data.shape) for _ in range(self.history_count)]
         for path in (path.strip() for paths in param.weights for path in paths.split(",")):
@@ -169,13 +171,13 @@ class Solver(ABC):
         self.step(param.max_iter - self.iter)
         if param.snapshot_after_train and not (param.snapshot and self.iter % param.snapshot == 0):
             self.snapshot()
-        loss = None
         if not self._stop:
             if param.display and self.iter % param.display == 0:
-                loss = self._smooth(self._forward(0))
+                last = Iteration(self.iter, self._smooth(self._forward(0)))
+                self._tell(lambda observer: observer.on_last_loss(last))
             if param.test_interval and self.iter % param.test_interval == 0:
                 self.test_all()
-        self._tell(lambda observer: observer.on_end(End(self.iter, self._stop, loss)))
+        self._tell(lambda observer: observer.on_end(End(self.iter, self._stop)))
 
     def step(self, iterations: int) -> None:
         """Make ``iterations`` updates, with the tests, displays and snapshots that fall between them."""
@@ -305,9 +307,9 @@ class Solver(ABC):
             mean_loss = loss / batches if batches else math.nan
         seconds = time.perf_counter() - began
         result = TestResult(self.iter, index, outputs, mean_loss, seconds)
-        # Iterations per second are of training alone.
-        self._shown_at += seconds
         self._tell(lambda observer: observer.on_test(result))
+        # Iterations per second are of training alone, without what observers draw and write after a test.
+        self._shown_at += time.perf_counter() - began
         return result
 
     def _tests_before(self) -> int:

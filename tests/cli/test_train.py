@@ -44,8 +44,8 @@ def test_a_run(run, project):
         "Iteration 30 (N/10 iters), loss = X", *shown, "Iteration 30, lr = 0.25",
         "Snapshotting to binary proto file out/tiny_iter_40.caffemodel",
         "Snapshotting solver state to binary proto file out/tiny_iter_40.solverstate",
-        "Iteration 40, Testing net (#0)", *tested,
         "Iteration 40, loss = X",
+        "Iteration 40, Testing net (#0)", *tested,
         "Optimization Done.",
         "Curves: out/curves.png",
     ]  # fmt: skip

@@ -53,8 +53,9 @@ def tell(observer, watched, stop=None):
         observer.on_iteration(Iteration(iteration, loss_at(iteration)))
     if stop is None:
         observer.on_snapshot(Snapshot(last, f"x/net_iter_{last}.caffemodel", f"x/net_iter_{last}.solverstate"))
+        observer.on_last_loss(Iteration(last, loss_at(last)))
         tell_test(observer, last)
-        observer.on_end(End(last, False, loss_at(last)))
+        observer.on_end(End(last, False))
 
 
 def tell_test(observer, iteration, loss=None):

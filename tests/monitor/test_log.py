@@ -60,10 +60,10 @@ def test_a_run_in_caffes_words(log):
         "    Waited for data: 0.4 %",
         "Snapshotting to binary proto file x/net_iter_101.caffemodel",
         "Snapshotting solver state to binary proto file x/net_iter_101.solverstate",
+        "Iteration 101, loss = 0.995025",
         "Iteration 101, Testing net (#0)",
         "    Test net output #0: accuracy = 0.97",
         "    Test net output #1: loss = 1.99005 (* 1 = 1.99005 loss)",
-        "Iteration 101, loss = 0.995025",
         "Optimization Done.",
     ]
 
@@ -90,7 +90,7 @@ def test_parse_log_reads_it(log):
 def test_an_early_stop_ends_at_once(log):
     watcher = Log()
     watcher.on_begin(fake_run.solver())
-    watcher.on_end(End(17, True, None))
+    watcher.on_end(End(17, True))
     assert bare(log)[2:] == ["Optimization stopped early."]
 
 

@@ -70,7 +70,7 @@ def test_lines_that_stay(clock, terminal):
         progress.on_begin(fake_run.solver())
         fake_run.tell_test(progress, 100)
         progress.on_snapshot(Snapshot(100, "x/net_iter_100.caffemodel", "x/net_iter_100.solverstate"))
-        progress.on_end(End(300, False, None))
+        progress.on_end(End(300, False))
     lines = shown(terminal)
     assert "iteration 100  test: accuracy 0.97, loss 2  (1.5 s)" in lines
     assert "iteration 100  snapshot: x/net_iter_100.caffemodel" in lines
@@ -83,7 +83,7 @@ def test_an_early_end_and_several_nets(clock, terminal):
         progress.on_test_begin(5, 1)
         assert shown(terminal)[-1].endswith("testing net 1")
         progress.on_test(Result(5, 1, [Output("loss", 1.0, 1.0)], None, 75.0))
-        progress.on_end(End(5, True, None))
+        progress.on_end(End(5, True))
     assert "iteration 5  test net 1: loss 1  (1:15)" in shown(terminal)
     assert shown(terminal)[-1] == "Stopped early at iteration 5."
 

@@ -36,6 +36,9 @@ class Recorder(Observer):
     def on_snapshot(self, event):
         self._note("snapshot", event)
 
+    def on_last_loss(self, event):
+        self._note("last_loss", event)
+
     def on_end(self, event):
         self._note("end", event)
 

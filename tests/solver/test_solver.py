@@ -56,7 +56,7 @@ def test_when_the_loss_is_shown(tmp_path, settings, shown, last):
     assert _when(recorder, "display") == shown
     assert _when(recorder, "iteration") == list(range(10))
     (end,) = recorder.of("end")
-    assert (end.iter, end.early, end.loss is not None) == (10, False, last)
+    assert (end.iter, end.early, bool(recorder.of("last_loss"))) == (10, False, last)
     assert solver.iter == 10
 
 
@@ -103,7 +103,7 @@ def test_the_order_of_events(tmp_path):
         "begin 0",
         *("test_begin 0", "test 0", "display 0", "iteration 0", "iteration 1", "snapshot 2"),
         *("test_begin 2", "test 2", "display 2", "iteration 2", "iteration 3", "snapshot 4"),
-        *("test_begin 4", "test 4", "end 4"),
+        *("last_loss 4", "test_begin 4", "test 4", "end 4"),
     ]
 
 
@@ -148,7 +148,7 @@ def test_average_loss_is_the_mean_of_the_last_ones(tmp_path):
     # The pass after the end counts as one more; it has come round to the first rows.
     w, b = (blob.data for blob in solver.net.params["ip"])
     last = 2 * ((TABLE[:4] @ w.T + b - TARGETS[:4]) ** 2).sum() / 8
-    assert recorder.of("end")[0].loss == pytest.approx((sum(losses[-3:]) + last) / 4, rel=1e-5)
+    assert recorder.of("last_loss")[0].loss == pytest.approx((sum(losses[-3:]) + last) / 4, rel=1e-5)
 
 
 def test_the_loss_after_the_end_is_of_the_next_batch_with_the_last_weights(tmp_path):
@@ -156,7 +156,7 @@ def test_the_loss_after_the_end_is_of_the_next_batch_with_the_last_weights(tmp_p
     w, b = (blob.data for blob in solver.net.params["ip"])
     rows = np.arange(12, 16)
     expected = 2 * ((TABLE[rows] @ w.T + b - TARGETS[rows]) ** 2).sum() / 8
-    assert recorder.of("end")[0].loss == pytest.approx(expected, rel=1e-5)
+    assert recorder.of("last_loss")[0].loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_loss_of_an_iteration_is_the_mean_over_its_sub_batches(tmp_path):

@@ -3,7 +3,7 @@
 ::
 
     CaffepyError
-    ├── ParseError      a prototxt that cannot be read: syntax, unknown field, bad value
+    ├── ParseError      a prototxt that cannot be read or written: syntax, unknown field, bad value
     ├── NetError        a net that cannot be built: names, wiring, parameters shared
     │   └── LayerError  one layer's settings or shapes
     ├── WeightsError    a caffemodel, solverstate or HDF5 file that cannot be read or does not fit
@@ -35,7 +35,7 @@ class CaffepyError(Exception):
 
 
 class ParseError(CaffepyError):
-    """A prototxt that cannot be read."""
+    """A prototxt that cannot be read, or written."""
 
 
 class NetError(CaffepyError):

@@ -23,8 +23,24 @@ COMMANDS = {
     "convert-mnist": "Make a database of images from files in MNIST's format.",
     "compute-image-mean": "Compute the mean image of a database.",
     "check-data": "Look for records that would stop a training run.",
+    "upgrade-net": "Bring a net or weights of an older Caffe into today's form.",
+    "upgrade-solver": "Bring a solver.prototxt of an older Caffe into today's form.",
     "device-query": "Show the processor and the versions of all that is used.",
 }
+
+#: Other names of commands: those of Caffe's tools.
+ALIASES = {
+    "upgrade-net-proto-binary": "upgrade-net",
+    "upgrade-net-proto-text": "upgrade-net",
+    "upgrade-solver-proto-text": "upgrade-solver",
+}
+
+
+def _known(name: str) -> str | None:
+    """The command that ``name``, as it was typed, stands for; None if there is none."""
+    name = name.replace("_", "-")
+    name = ALIASES.get(name, name)
+    return name if name in COMMANDS else None
 
 
 class _Commands(click.Group):
@@ -32,10 +48,10 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        name = name.replace("_", "-")
-        if name not in COMMANDS:
+        known = _known(name)
+        if known is None:
             return None
-        command = importlib.import_module(f"caffepy.cli.{name.replace('-', '_')}").command
+        command = importlib.import_module(f"caffepy.cli.{known.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -43,10 +59,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0].replace("_", "-")
-        if name not in COMMANDS and not name.startswith("-"):
-            ctx.fail(
-                f"No such command '{args[0]}'.{did_you_mean(name, list(COMMANDS))} Commands: {', '.join(COMMANDS)}."
-            )
+        if _known(name) is None and not name.startswith("-"):
+            hint = did_you_mean(name, [*COMMANDS, *ALIASES])
+            ctx.fail(f"No such command '{args[0]}'.{hint} Commands: {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

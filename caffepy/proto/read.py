@@ -1,4 +1,4 @@
-"""Nets and solvers from text, weights and states from binary files, and binary files written.
+"""Nets and solvers from text, weights and states from binary files, and both kinds of file written.
 
 What is read comes in today's form: see `caffepy.proto.upgrade`.
 """
@@ -19,10 +19,19 @@ from caffepy.proto.caffe_pb2 import BlobProto, NetParameter, SolverParameter, So
 from caffepy.proto.file_kind import HEAD, file_kind, looks_like_text
 from caffepy.proto.files import atomic_write
 from caffepy.proto.lines import Lines
-from caffepy.proto.text import parse_text
+from caffepy.proto.text import parse_text, to_text
 from caffepy.proto.upgrade import default_snapshot_prefix, upgrade_net, upgrade_solver
 
-__all__ = ["parse_net", "parse_solver", "read_binary", "read_net", "read_solver", "write_binary"]
+__all__ = [
+    "parse_net",
+    "parse_solver",
+    "read_binary",
+    "read_net",
+    "read_solver",
+    "read_text",
+    "write_binary",
+    "write_text",
+]
 
 StrPath = str | os.PathLike[str]
 
@@ -34,12 +43,12 @@ MAX_BINARY: Final = (1 << 31) - 1
 
 def read_net(path: StrPath) -> tuple[NetParameter, Lines]:
     """A net's prototxt, upgraded, and its lines. Raises ParseError."""
-    return parse_net(_read_text(path, "net"), os.fspath(path))
+    return parse_net(read_text(path, "net"), os.fspath(path))
 
 
 def read_solver(path: StrPath) -> tuple[SolverParameter, Lines]:
     """A solver's prototxt, upgraded, with snapshot_prefix set as Caffe sets it, and its lines. Raises ParseError."""
-    solver, lines = parse_solver(_read_text(path, "solver"), os.fspath(path))
+    solver, lines = parse_solver(read_text(path, "solver"), os.fspath(path))
     default_snapshot_prefix(solver, path)
     return solver, lines
 
@@ -56,6 +65,23 @@ def parse_solver(text: str, file: str = "<string>") -> tuple[SolverParameter, Li
     solver = SolverParameter()
     lines = parse_text(text, solver, file)
     return solver, upgrade_solver(solver, lines)
+
+
+def read_text(path: StrPath, what: str) -> str:
+    """The text of a prototxt; ``what`` it should hold is for errors.
+
+    Raises ParseError for a file that is not there, is too long, or is no text.
+    """
+    data = _read_bytes(path, MAX_TEXT, what, ParseError)
+    head = data[:HEAD]
+    kind = file_kind(head)
+    if not kind and not looks_like_text(head):
+        holds_net = not _decode(data, NetParameter())
+        kind = "binary: a .caffemodel holds weights, not the text of a net" if holds_net else "binary"
+    if kind:
+        raise ParseError(f"{os.fspath(path)}: expected the text of a {what} (prototxt), but the file is {kind}.")
+    # Comments in other encodings are common and harmless; a string that is not UTF-8 is refused by the parser.
+    return data.decode("utf-8", "surrogateescape")
 
 
 def read_binary(path: StrPath, message: Message) -> None:
@@ -100,6 +126,15 @@ def write_binary(path: StrPath, message: Message) -> None:
         raise WeightsError(f"{os.path.abspath(path)}: not written: {error.strerror or error}.") from error
 
 
+def write_text(path: StrPath, message: Message) -> None:
+    """Write ``message`` as prototxt, in one step as `write_binary` does. Raises ParseError if the disk refuses it."""
+    try:
+        with atomic_write(path) as file:
+            file.write(to_text(message).encode())
+    except OSError as error:
+        raise ParseError(f"{os.path.abspath(path)}: not written: {error.strerror or error}.") from error
+
+
 def _decode(data: bytes, message: Message) -> str:
     """Decode; gives what went wrong, or the empty string."""
     try:
@@ -131,19 +166,6 @@ def _other_message(data: bytes, wanted: str) -> str:
             if message.ByteSize() == known:
                 return f" {hint}"
     return ""
-
-
-def _read_text(path: StrPath, what: str) -> str:
-    data = _read_bytes(path, MAX_TEXT, what, ParseError)
-    head = data[:HEAD]
-    kind = file_kind(head)
-    if not kind and not looks_like_text(head):
-        holds_net = not _decode(data, NetParameter())
-        kind = "binary: a .caffemodel holds weights, not the text of a net" if holds_net else "binary"
-    if kind:
-        raise ParseError(f"{os.fspath(path)}: expected the text of a {what} (prototxt), but the file is {kind}.")
-    # Comments in other encodings are common and harmless; a string that is not UTF-8 is refused by the parser.
-    return data.decode("utf-8", "surrogateescape")
 
 
 def _read_bytes(path: StrPath, limit: int, what: str, error_type: type[CaffepyError]) -> bytes:

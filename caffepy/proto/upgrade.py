@@ -24,7 +24,15 @@ from caffepy.proto.caffe_pb2 import LayerParameter, NetParameter, ParamSpec, Sol
 from caffepy.proto.lines import Lines
 from caffepy.proto.upgrade_v0 import upgrade_v0
 
-__all__ = ["LAYER_TYPES", "SOLVER_TYPES", "default_snapshot_prefix", "upgrade_net", "upgrade_solver"]
+__all__ = [
+    "LAYER_TYPES",
+    "SOLVER_TYPES",
+    "default_snapshot_prefix",
+    "net_is_old",
+    "solver_is_old",
+    "upgrade_net",
+    "upgrade_solver",
+]
 
 LAYER_TYPES = {
     "NONE": "",
@@ -90,6 +98,17 @@ _TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 _log = logging.getLogger("caffepy")
 
 
+def net_is_old(net: NetParameter) -> bool:
+    """Whether `upgrade_net` has anything to convert."""
+    return bool(net.layers or net.input or any(map(_is_old_batch_norm, net.layer)))
+
+
+def solver_is_old(solver: SolverParameter) -> bool:
+    """Whether `upgrade_solver` has anything to convert, in the solver or in the nets written inside it."""
+    nets = [solver.net_param, solver.train_net_param, *solver.test_net_param]
+    return solver.HasField("solver_type") or any(map(net_is_old, nets))
+
+
 def upgrade_net(net: NetParameter, lines: Lines) -> Lines:
     """Convert ``net`` in place; gives its lines, in which ``at("layer", i)`` is where layer i was written.
 
@@ -115,12 +134,16 @@ def upgrade_net(net: NetParameter, lines: Lines) -> Lines:
     elif net.input_dim or net.input_shape:
         field = "input_dim" if net.input_dim else "input_shape"
         _log.warning("%s: '%s' without 'input' has no effect", lines.at(field).where() or source, field)
-    cleared = [layer for layer in net.layer if layer.type == "BatchNorm" and len(layer.param) == 3]
+    cleared = [layer for layer in net.layer if _is_old_batch_norm(layer)]
     for layer in cleared:
         layer.ClearField("param")
     if cleared:
         _log.info("%s: dropped the three 'param' of %d old BatchNorm layers", source, len(cleared))
     return lines
+
+
+def _is_old_batch_norm(layer: LayerParameter) -> bool:
+    return layer.type == "BatchNorm" and len(layer.param) == 3
 
 
 def _move_transform(layer: V1LayerParameter) -> bool:

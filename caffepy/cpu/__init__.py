@@ -18,7 +18,7 @@ from caffepy.cpu.lrn import LRN, LRNWithin
 from caffepy.cpu.lstm import LSTMUnit
 from caffepy.cpu.multinomial_loss import MultinomialLoss
 from caffepy.cpu.nesterov import Nesterov
-from caffepy.cpu.pool import AvePool, MaxPool, StochasticPool
+from caffepy.cpu.pool import AvePool, MaxPool
 from caffepy.cpu.prelu import PReLU
 from caffepy.cpu.relu import ReLU
 from caffepy.cpu.rmsprop import RMSProp
@@ -26,6 +26,7 @@ from caffepy.cpu.sgd import SGD
 from caffepy.cpu.sigmoid_cross_entropy_loss import SigmoidCrossEntropyLoss
 from caffepy.cpu.softmax import Softmax
 from caffepy.cpu.softmax_loss import SoftmaxLoss
+from caffepy.cpu.stochastic_pool import StochasticPool
 from caffepy.cpu.sum_of_squares import SumOfSquares
 from caffepy.cpu.transform import Transform
 

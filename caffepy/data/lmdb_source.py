@@ -12,6 +12,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
+from caffepy.data.lmdb_pages import check_pages
 from caffepy.data.source import Source, key_text
 from caffepy.errors import DataError
 
@@ -26,7 +27,8 @@ class LmdbSource(Source):
     """The records of an LMDB, in the order of their keys, which is Caffe's order.
 
     The database is opened read-only and without a lock file, so that it may lie on a read-only or a network disk; it
-    must not be written meanwhile. Keys take their own length plus eight bytes each in memory.
+    must not be written meanwhile. Its pages are checked first, see `caffepy.data.lmdb_pages`. Keys take their own
+    length plus eight bytes each in memory.
 
     Args:
         path: as the user wrote it, for messages.
@@ -42,7 +44,6 @@ class LmdbSource(Source):
         self._closed = False
         self._identity, self._environment = _acquire(path, file, readahead)
         try:
-            self._check_whole(file)
             self._keys, self._bounds = self._index()
             self._check_records()
         except lmdb.Error as error:
@@ -80,16 +81,6 @@ class LmdbSource(Source):
         if not self._closed:
             self._closed = True
             _release(self._identity)
-
-    def _check_whole(self, file: Path) -> None:
-        # Reading past the end of a mapped file kills the process (SIGBUS), so a cut copy is found here.
-        needed = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
-        size = file.stat().st_size
-        if size < needed:
-            raise DataError(
-                f"the LMDB '{self.path}' is cut short: {file} has {size} bytes of at least {needed}. "
-                "An interrupted copy or download, or a full disk: copy it again."
-            )
 
     def _index(self) -> tuple[bytes, NDArray[np.int64]]:
         """All keys joined, and where each begins; the last bound is where the last one ends."""
@@ -129,10 +120,11 @@ def _acquire(path: str, file: Path, readahead: bool) -> tuple[tuple[int, int], A
         environment, users = _environments.get(identity, (None, 0))
         if environment is None:
             try:
+                check_pages(path, file)
                 environment = lmdb.open(
                     os.fspath(file), subdir=False, readonly=True, lock=False, max_dbs=0, readahead=readahead
                 )
-            except lmdb.Error as error:
+            except (lmdb.Error, OSError) as error:
                 raise DataError(f"cannot open the LMDB '{path}': {error}.") from error
         _environments[identity] = (environment, users + 1)
     return identity, environment

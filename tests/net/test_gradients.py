@@ -232,6 +232,11 @@ def test_force_backward_does_not_take_back_a_forced_label():
     np.testing.assert_array_equal(net.blobs["label"].diff, -net.blobs["ip"].diff.reshape(-1))
 
 
+def test_force_backward_leaves_a_label_that_is_learned_as_it_is():
+    text = DATA + _ip("ip", "data") + _ip("fake", "data", num_output=1) + _loss("ip", label="fake")
+    assert needs(net_of(text))["loss"] == needs(net_of("force_backward: true " + text))["loss"] == (True, [True, True])
+
+
 def test_force_backward_without_loss_starts_from_the_diff_of_the_caller():
     """What saliency maps do: put a one in the diff of a score and read the diff of the image."""
     net = net_of("force_backward: true " + DATA + _ip("ip", "data"), "TEST")

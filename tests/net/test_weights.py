@@ -79,6 +79,18 @@ def test_what_is_written_is_read_back_bit_for_bit(tmp_path, name, dtype):
     assert os.listdir(tmp_path) == [name]
 
 
+def test_values_written_in_the_prototxt_are_not_stored_beside_the_learned_ones(tmp_path):
+    text = """layer { name: "a" type: "Weights" top: "a" input_param { shape { dim: 3 } }
+        blobs { shape { dim: 3 } data: 4 data: 5 data: 6 } }"""
+    net = net_of(text)
+    assert net.params["a"][0].data.tolist() == [4, 5, 6]
+    net.params["a"][0].data[...] = 7
+    net.save(tmp_path / "w.caffemodel")
+    other = net_of(text)
+    other.copy_from(tmp_path / "w.caffemodel")
+    assert other.params["a"][0].data.tolist() == [7, 7, 7]
+
+
 def test_diffs_come_along_when_they_were_stored(tmp_path):
     net = _net("a: 2x3")
     net.params["a"][0].diff[...] = 7
@@ -329,13 +341,11 @@ def test_more_than_two_gib_are_refused_before_they_are_written(tmp_path, monkeyp
 
 def test_fields_of_forks_in_a_blob_are_passed_over():
     known = _blob(SIX, [2, 3]).SerializeToString()
-    varint, fixed64, bytes_, fixed32 = (
-        b"\x50\x07",
-        b"\x99\x01" + b"\xff" * 8,
-        b"\xa2\x01\x03abc",
-        b"\xad\x01" + b"\xff" * 4,
-    )
-    blob = caffe_pb2.BlobProto.FromString(fixed64 + varint + known + bytes_ + fixed32)
+    # Their contents look like an empty data field to who loses step.
+    data = b"\x2a\x00"
+    varint, fixed32, text = b"\x50\x07", b"\xad\x01" + b"\xff" * 4, b"\xa2\x01\x03x" + data
+    fixed64 = b"\x99\x01" + b"\xff" * 4 + data + b"\x10\x00"
+    blob = caffe_pb2.BlobProto.FromString(varint + known + fixed32 + text + fixed64)
     assert blob_array(blob).tolist() == SIX
     assert blob_array(blob, "diff").size == 0
     assert blob_shape(blob) == (2, 3)

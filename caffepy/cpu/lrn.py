@@ -132,28 +132,32 @@ class LRNWithin:
 
 
 @kernel
-def _times_power(scale: Array, beta: float, y: Array) -> None:
-    """``y *= scale^-beta``; AlexNet's 0.75 by two square roots, many times as fast."""
+def _powers(scale: Array, beta: float, out: Array) -> None:
+    """out = scale^beta; by square roots, several times as fast, for AlexNet's 0.75 and for 0.5."""
+    count = np.uintp(out.size)
     if beta == 0.75:
-        for p in range(np.uintp(y.size)):
+        for p in range(count):
             root = np.sqrt(scale[p])
-            y[p] /= root * np.sqrt(root)
+            out[p] = root * np.sqrt(root)
+    elif beta == 0.5:
+        for p in range(count):
+            out[p] = np.sqrt(scale[p])
     else:
-        for p in range(np.uintp(y.size)):
-            y[p] *= scale[p] ** -beta
+        for p in range(count):
+            out[p] = scale[p] ** beta
 
 
 @kernel
-def _sum_window(memory: Array, c: int, size: int, count: int) -> Array:
-    """The sums over the ``size`` rows of the window of channel ``c``; made afresh for each channel, because a running
-    sum loses digits where values differ in size."""
-    total = memory[0, :count]
-    total[:] = memory[c + 1, :count]
+def _window_sum(rows: Array, first: int, size: int, total: Array) -> None:
+    """Rows ``first`` to ``first + size - 1``, added afresh: a running sum loses digits where values differ in size."""
+    count = np.uintp(total.size)
+    row = rows[first]
+    for p in range(count):
+        total[p] = row[p]
     for j in range(1, size):
-        row = memory[c + 1 + j, :count]
-        for p in range(np.uintp(count)):
+        row = rows[first + j]
+        for p in range(count):
             total[p] += row[p]
-    return total
 
 
 @kernel
@@ -170,23 +174,27 @@ def _forward(
     y: Array,
 ) -> None:
     channels, places = x.shape[1:]
-    # Row 0 is for sums; then come size // 2 rows of zeros, one for each channel, and zeros again.
-    memory[:] = 0
-    squares = memory[size // 2 + 1 :]
+    half = size // 2
+    squares, total = memory[1:], memory[0]
+    squares[:half] = 0
+    squares[channels + half :] = 0
     for n in range(first, last):
         for begin in range(0, places, _BLOCK):
             end = min(begin + _BLOCK, places)
+            # An unsigned index cannot be negative: no test for wrapping round, and the loops use the vector units.
+            count = np.uintp(end - begin)
             for c in range(channels):
-                row, square = x[n, c, begin:end], squares[c]
-                for p in range(np.uintp(row.size)):
-                    square[p] = row[p] * row[p]
+                values, square = x[n, c, begin:end], squares[c + half]
+                for p in range(count):
+                    square[p] = values[p] * values[p]
             for c in range(channels):
-                total = _sum_window(memory, c, size, end - begin)
-                s, out, row = scale[n, c, begin:end], y[n, c, begin:end], x[n, c, begin:end]
-                for p in range(np.uintp(s.size)):
+                values, s, result = x[n, c, begin:end], scale[n, c, begin:end], y[n, c, begin:end]
+                _window_sum(squares, c, size, total[: end - begin])
+                for p in range(count):
                     s[p] = k + alpha * total[p]
-                out[:] = row
-                _times_power(s, beta, out)
+                _powers(s, beta, result)
+                for p in range(count):
+                    result[p] = values[p] / result[p]
 
 
 @kernel
@@ -204,19 +212,22 @@ def _backward(
     dx: Array,
 ) -> None:
     channels, places = x.shape[1:]
-    memory[:] = 0
-    ratios = memory[size // 2 + 1 :]
+    half = size // 2
+    ratios, total, power = memory[2:], memory[0], memory[1]
+    ratios[:half] = 0
+    ratios[channels + half :] = 0
     for n in range(first, last):
         for begin in range(0, places, _BLOCK):
             end = min(begin + _BLOCK, places)
+            count = np.uintp(end - begin)
             for c in range(channels):
-                ratio, grad, out, s = ratios[c], dy[n, c, begin:end], y[n, c, begin:end], scale[n, c, begin:end]
-                for p in range(np.uintp(grad.size)):
-                    ratio[p] = grad[p] * out[p] / s[p]
+                ratio = ratios[c + half]
+                grad, value, s = dy[n, c, begin:end], y[n, c, begin:end], scale[n, c, begin:end]
+                for p in range(count):
+                    ratio[p] = grad[p] * value[p] / s[p]
             for c in range(channels):
-                total = _sum_window(memory, c, size, end - begin)
-                row, out = x[n, c, begin:end], dx[n, c, begin:end]
-                out[:] = dy[n, c, begin:end]
-                _times_power(scale[n, c, begin:end], beta, out)
-                for p in range(np.uintp(row.size)):
-                    out[p] -= factor * row[p] * total[p]
+                grad, value, result = dy[n, c, begin:end], x[n, c, begin:end], dx[n, c, begin:end]
+                _window_sum(ratios, c, size, total[: end - begin])
+                _powers(scale[n, c, begin:end], beta, power[: end - begin])
+                for p in range(count):
+                    result[p] = grad[p] / power[p] - factor * value[p] * total[p]

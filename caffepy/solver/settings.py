@@ -37,7 +37,8 @@ def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
         )
     if param.iter_size < 1:
         raise refused(lines, "iter_size", f"iter_size must be at least 1; got {param.iter_size}.")
-    if param.regularization_type not in ("L1", "L2"):
+    # Without weight decay Caffe never looks at it.
+    if param.weight_decay and param.regularization_type not in ("L1", "L2"):
         raise refused(
             lines,
             "regularization_type",

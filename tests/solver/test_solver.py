@@ -317,7 +317,7 @@ def test_solve_goes_no_further_than_max_iter(tmp_path):
     [
         ("average_loss: 0", "average_loss should be non-negative and at least 1; got 0"),
         ("iter_size: 0", "iter_size must be at least 1; got 0"),
-        ('regularization_type: "L3"', "Unknown regularization type: L3. regularization_type is L1 or L2"),
+        ('regularization_type: "L3" weight_decay: 1', "Unknown regularization type: L3. regularization_type is L1 or"),
         ("momentum: nan", "momentum must be a finite number; got nan"),
         ("weight_decay: inf", "weight_decay must be a finite number; got inf"),
         ("gamma: nan", "gamma must be a finite number; got nan"),
@@ -353,6 +353,15 @@ def test_a_test_of_no_batches_has_no_outputs(tmp_path, count):
     assert "aside" in solver.test_nets[0].blobs
     _, recorder = _run(tmp_path, settings.replace("test_compute_loss: true", ""))
     assert [event.loss for event in recorder.of("test")] == [None] * 3
+
+
+def test_a_regularization_of_nothing_may_be_of_any_type(tmp_path):
+    """Caffe asks for the type where a blob decays, and not before."""
+    plain = solver_of(tmp_path, NET, "")
+    strange = solver_of(tmp_path, NET, 'regularization_type: "none"')
+    plain.step(2)
+    strange.step(2)
+    assert strange._data.tobytes() == plain._data.tobytes()
 
 
 def test_an_unknown_solver_type(tmp_path):

@@ -220,6 +220,8 @@ def get_layer_class(type_name: str, where: str = "") -> type[Layer]:
     if type_name not in _registry:
         fork = next((fork for fork, types in _FORKS.items() if type_name in types), "")
         hint = f" It is a layer of {fork}." if fork else did_you_mean(type_name, list(_registry))
+        if type_name == "Recurrent":
+            hint = " It is what Caffe's RNN and LSTM are built on, and no type of its own: use one of these."
         raise NetError(
             f"{where + ': ' if where else ''}Unknown layer type: {type_name or '(none given)'}.{hint} Known types: "
             f'{", ".join(layer_types())}. A layer of your own is added by @caffepy.register_layer("{type_name}").'

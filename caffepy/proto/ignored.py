@@ -31,6 +31,7 @@ IGNORED: dict[str, str] = {
     "ImageDataParameter.mirror": _TRANSFORM,
     "ImageDataParameter.scale": _TRANSFORM,
     "PythonParameter.share_in_parallel": "each device is a process with its own layers",
+    "RecurrentParameter.debug_info": "no unrolled net is inside the layer; a net's debug_info shows the layer",
     "SolverParameter.device_id": _COMMAND_LINE,
     "SolverParameter.layer_wise_reduce": "when gradients are reduced is chosen by the library",
     "SolverParameter.solver_mode": _COMMAND_LINE,

@@ -2,10 +2,9 @@
 # Python 3.10 or newer. `make train PYTHON=python3.12` chooses another Python, VENV=somewhere another folder.
 PYTHON ?= python3
 VENV ?= .venv
-# Modules are compiled when they are imported, not all at once: half a minute less.
-export PIP_NO_COMPILE := 1
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := $(VENV)/bin
+# Modules are compiled when they are imported, not all at once: half a minute less.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable
 LENET := models/lenet
 
 .PHONY: train test check docs bench clean
@@ -39,9 +38,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable .
+	$(INSTALL) .
 	touch $@
 
 $(VENV)/.%: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[$*]'
+	$(INSTALL) '.[$*]'
 	touch $@

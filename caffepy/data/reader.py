@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.data.datum import Image, decode
+from caffepy.data.bad_records import BadRecords, too_many
+from caffepy.data.datum import Image
+from caffepy.data.images import Images
 from caffepy.data.order import Order
 from caffepy.data.prefetch import Prefetcher
-from caffepy.data.source import Source, key_text
 from caffepy.data.transform import Apply, Transform
 from caffepy.errors import DataError
 
-__all__ = ["Batch", "RecordReader"]
+__all__ = ["Allocate", "Batch", "RecordReader", "cores", "ordinary_memory"]
 
 logger = logging.getLogger("caffepy")
+
+#: Makes the array of a batch from its shape.
+Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
+
+# Caffe counts elements in an int.
+_MAX_COUNT = 2**31 - 1
 
 
 @dataclass
@@ -36,6 +44,24 @@ class Batch:
     _shifts: NDArray[np.float32] | None = field(default=None, repr=False)
     # For each position the records that were passed over, each with the reason.
     _bad: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
+    # The size of the images, and the first of them where it had to be read to know.
+    _image_shape: tuple[int, ...] = field(default=(), repr=False)
+    _first: _Found | None = field(default=None, repr=False)
+
+    @property
+    def tops(self) -> Sequence[NDArray[np.float32]]:
+        """What the layer's tops get."""
+        return self.data, self.label
+
+
+@dataclass
+class _Found:
+    """A good record, and those that were passed over on the way to it."""
+
+    record: int
+    name: str
+    image: Image
+    passed_over: list[tuple[int, str]]
 
 
 class RecordReader:
@@ -43,23 +69,25 @@ class RecordReader:
 
     Batch ``step`` holds the records of ordinals ``step * batch_size`` and on; which records those are says `Order`. The
     content of a batch depends on ``(seed, layer_name, step)`` only, never on threads or on what was read before.
+    Where nothing is cropped a batch has the size of its first record, as in Caffe: with batch_size 1 any size may come.
+    In larger batches of a run that may pass over bad records the first record of all decides, or one odd size at a
+    batch's beginning would make the rest of it bad.
 
     A record that cannot be decoded or does not fit is bad. It is logged by key, counted once, and replaced by the next
     good one in the database. More than ``max_bad_records`` different ones end the run.
 
     Args:
-        source: the database. The reader does not close it.
+        images: the database or list. The reader does not close it.
         transform: what is done to each record.
         apply: the backend's arithmetic, such as ``caffepy.cpu.transform.Transform(...).record``.
         batch_size: records in a batch (N).
         seed: the run's random_seed.
         layer_name: of the data layer.
         rand_skip: as data_param's, see `Order`.
-        shuffle: a new order each epoch; Caffe has none.
+        shuffle: a new order each epoch.
         prefetch: how many batches there are at most, the one in use included.
         threads: how many threads decode; as many as there are cores unless given.
         max_bad_records: how many records may be passed over.
-        num_classes: the num_output that labels must stay below; None does not check labels.
         allocate: makes the array of a batch from its shape; ordinary memory unless given.
 
     Raises:
@@ -68,7 +96,7 @@ class RecordReader:
 
     def __init__(
         self,
-        source: Source,
+        images: Images,
         transform: Transform,
         apply: Apply,
         *,
@@ -80,26 +108,29 @@ class RecordReader:
         prefetch: int = 4,
         threads: int | None = None,
         max_bad_records: int = 0,
-        num_classes: int | None = None,
-        allocate: Callable[[tuple[int, ...]], NDArray[np.float32]] | None = None,
+        allocate: Allocate | None = None,
     ) -> None:
         self.where = transform.where
         if batch_size < 1:
-            raise DataError(f"{self.where}: batch_size must be at least 1, got {batch_size}. Set it in data_param.")
-        order = Order(len(source), seed, layer_name, rand_skip=rand_skip, shuffle=shuffle)
-        self._filler = _Filler(source, transform, apply, order, batch_size, max_bad_records, num_classes)
-        #: (N, C, h, w), from the first record, as Caffe takes it.
+            raise DataError(f"{self.where}: batch_size must be at least 1, got {batch_size}. Set it in the prototxt.")
+        make = allocate or ordinary_memory
+        order = Order(len(images), seed, layer_name, rand_skip=rand_skip, shuffle=shuffle)
+        self._filler = _Filler(images, transform, apply, order, batch_size, max_bad_records, make)
+        #: (N, C, h, w), from the first record.
         self.shape = (batch_size, *transform.output_shape(self._filler.image_shape))
-        self.max_bad_records = max_bad_records
-        self._reported: set[int] = set()
-        shape, make = self.shape, allocate or _ordinary_memory
+        #: Of data and labels.
+        self.shapes = (self.shape, (batch_size,))
+        #: How many batches there are at most, the one in use included.
+        self.depth = max(1, prefetch)
+        self._bad = BadRecords(max_bad_records)
+        shape = self.shape
         self._prefetcher = Prefetcher(
             fill=self._filler.fill,
             prepare=self._filler.prepare,
             batch_size=batch_size,
             allocate=lambda: _empty_batch(shape, make),
-            depth=max(1, prefetch),
-            threads=threads or _cores(),
+            depth=self.depth,
+            threads=threads or cores(),
         )
 
     @property
@@ -110,7 +141,7 @@ class RecordReader:
     @property
     def bad_records(self) -> int:
         """How many different records were passed over in the batches that `get` has given."""
-        return len(self._reported)
+        return len(self._bad)
 
     def start(self, step: int) -> None:
         """Begin to make the batches from ``step`` on without waiting for them."""
@@ -120,21 +151,15 @@ class RecordReader:
         """The batch of ``step``, valid until the next `get`.
 
         Raises:
-            DataError: more bad records than allowed, or a label out of range; names the record's key.
+            DataError: more bad records than allowed; names the one too many.
         """
         batch = self._prefetcher.get(step)
         for passed_over in batch._bad:
-            for record, reason in passed_over:
-                if record in self._reported:
-                    continue
-                self._reported.add(record)
-                if len(self._reported) > self.max_bad_records:
-                    raise DataError(_too_many(reason, self.max_bad_records))
-                logger.warning("bad record %d of %d allowed: %s", len(self._reported), self.max_bad_records, reason)
+            self._bad.note(passed_over)
         return batch
 
     def close(self) -> None:
-        """End the threads. The source stays open."""
+        """End the threads. The database stays open."""
         self._prefetcher.close()
 
 
@@ -143,116 +168,127 @@ class _Filler:
 
     def __init__(
         self,
-        source: Source,
+        images: Images,
         transform: Transform,
         apply: Apply,
         order: Order,
         batch_size: int,
         max_bad_records: int,
-        num_classes: int | None,
+        allocate: Allocate,
     ) -> None:
-        self.source = source
+        self.images = images
         self.transform = transform
         self.apply = apply
         self.order = order
         self.batch_size = batch_size
         self.max_bad_records = max_bad_records
-        self.num_classes = num_classes
+        self.allocate = allocate
+        self.follows_size = not transform.crop_size and (batch_size == 1 or not max_bad_records)
         # Of the first record, as Caffe takes it; empty until that is read.
         self.image_shape: tuple[int, ...] = ()
-        first = self._good_record(0)[2]
-        self.image_shape = first.array.shape
-        if transform.color and not first.encoded:
+        first = self._good_record(0, ())
+        self.image_shape = first.image.array.shape
+        if transform.color and not first.image.encoded:
             logger.warning(
                 "%s: force_color and force_gray are only for encoded records; those of '%s' are raw and stay so.",
                 transform.where,
-                source.path,
+                images.path,
             )
 
     def prepare(self, batch: Batch, step: int) -> None:
         """Draw for all records of a batch at once."""
         ordinals = np.arange(step * self.batch_size, (step + 1) * self.batch_size, dtype=np.int64)
+        batch._image_shape = self.image_shape
+        batch._first = None
+        if self.follows_size:
+            batch._first = self._good_record(self.order.record(int(ordinals[0])), ())
+            batch._image_shape = batch._first.image.array.shape
+            self._fit(batch)
         batch._words = self.transform.draw(ordinals)
-        placed = self.transform.place(batch._words, self.image_shape[1], self.image_shape[2])
+        placed = self.transform.place(batch._words, batch._image_shape[1], batch._image_shape[2])
         columns = (np.broadcast_to(part, self.batch_size).tolist() for part in placed)
         batch._placed = list(zip(*columns, strict=True))
         batch._shifts = self.transform.shifts(ordinals)
         batch._bad = [[] for _ in range(self.batch_size)]
 
+    def _fit(self, batch: Batch) -> None:
+        """Give the batch the size of its images."""
+        shape = (self.batch_size, *batch._image_shape)
+        if batch.data.shape == shape:
+            return
+        if math.prod(shape) > _MAX_COUNT:
+            raise DataError(
+                f"{self.transform.where}: blob size exceeds INT_MAX: a batch of {_times(shape)}. "
+                "Set crop_size in transform_param or make batch_size smaller."
+            )
+        batch.data = self.allocate(shape)
+
     def fill(self, batch: Batch, position: int, ordinal: int) -> None:
         """Put the record of ``ordinal``, or the next good one, at ``position``."""
-        record, key, image, passed_over = self._good_record(self.order.record(ordinal))
-        self._check_label(image.label, key)
-        channels, height, width = image.array.shape
+        found = None
+        if position == 0:
+            found, batch._first = batch._first, None
+        if found is None:
+            found = self._good_record(self.order.record(ordinal), batch._image_shape)
+        array = found.image.array
+        channels, height, width = array.shape
         h_off, w_off, mirror = batch._placed[position]
-        if image.array.shape != self.image_shape:
+        if array.shape != batch._image_shape:
             placed = self.transform.place(batch._words[position], height, width)
             h_off, w_off, mirror = int(placed.h_off), int(placed.w_off), bool(placed.mirror)
         shift = batch._shifts[position] if batch._shifts is not None and channels == 3 else None
-        self.apply(image.array, h_off, w_off, mirror, shift, batch.data[position])
-        batch.label[position] = image.label
-        batch.records[position] = record
-        batch._bad[position] = passed_over
+        self.apply(array, h_off, w_off, mirror, shift, batch.data[position])
+        batch.label[position] = found.image.label
+        batch.records[position] = found.record
+        batch._bad[position] = found.passed_over
 
-    def _good_record(self, record: int) -> tuple[int, bytes, Image, list[tuple[int, str]]]:
+    def _good_record(self, record: int, batch_shape: tuple[int, ...]) -> _Found:
+        """The first good one from ``record`` on that fits a batch; an empty ``batch_shape`` is a batch without any."""
         passed_over: list[tuple[int, str]] = []
         while True:
             try:
-                key, value = self.source.read(record)
-                image = decode(value, key, color=self.transform.color)
-                self._check_shape(image.array, key)
-                return record, key, image, passed_over
+                name, image = self.images.load(record)
+                self._check_shape(image.array, name, batch_shape)
+                return _Found(record, name, image, passed_over)
             except DataError as error:
                 passed_over.append((record, str(error)))
-                if len(passed_over) > min(self.max_bad_records, len(self.source) - 1):
-                    raise DataError(_too_many(str(error), self.max_bad_records)) from error
-                record = (record + 1) % len(self.source)
+                if len(passed_over) > min(self.max_bad_records, len(self.images) - 1):
+                    raise DataError(too_many(str(error), self.max_bad_records)) from error
+                record = (record + 1) % len(self.images)
 
-    def _check_shape(self, image: NDArray[Any], key: bytes) -> None:
-        shape, first = image.shape, self.image_shape
+    def _check_shape(self, image: NDArray[Any], name: str, batch_shape: tuple[int, ...]) -> None:
+        shape, first, what = image.shape, self.image_shape, ""
         if not first:
-            self.transform.check(shape, f"the first record '{key_text(key)}' of '{self.source.path}'")
+            self.transform.check(shape, f"the first {name} of '{self.images.path}'")
             return
-        if shape == first:
+        if shape == (batch_shape or first):
             return
-        if not self.transform.crop_size or shape[0] != first[0]:
-            what = "channels" if shape[0] != first[0] else "size"
-            hint = (
-                "Set force_color or force_gray in transform_param."
-                if what == "channels"
-                else "Set crop_size in transform_param, or convert with resize_height and resize_width."
-            )
+        if shape[0] != first[0]:
+            what, hint = "channels", "Set force_color or force_gray in transform_param."
+        elif batch_shape and not self.transform.crop_size:
+            what, first = "size", batch_shape
+            hint = "Set crop_size in transform_param, or convert with resize_height and resize_width."
+        if what:
             raise DataError(
-                f"{self.transform.where}: record '{key_text(key)}' of '{self.source.path}' has another {what}: "
+                f"{self.transform.where}: {name} of '{self.images.path}' has another {what}: "
                 f"{_times(shape)}, the first record {_times(first)}. {hint}"
             )
-        self.transform.check(shape, f"record '{key_text(key)}' of '{self.source.path}'")
-
-    def _check_label(self, label: int, key: bytes) -> None:
-        if self.num_classes is not None and not 0 <= label < self.num_classes:
-            raise DataError(
-                f"{self.transform.where}: label {label} of record '{key_text(key)}' of '{self.source.path}' is outside "
-                f"0..{self.num_classes - 1}: the last layer's num_output is {self.num_classes}. Labels count from 0; "
-                "raise num_output or convert the images again with other labels."
-            )
+        self.transform.check(shape, f"{name} of '{self.images.path}'")
 
 
-def _empty_batch(shape: tuple[int, ...], make: Callable[[tuple[int, ...]], NDArray[np.float32]]) -> Batch:
+def _empty_batch(shape: tuple[int, ...], make: Allocate) -> Batch:
     count = shape[0]
     return Batch(make(shape), np.empty(count, np.float32), np.empty(count, np.int64), np.empty((0, 3), np.uint32))
 
 
-def _ordinary_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def ordinary_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An array for a batch on a device that needs no special memory."""
     return np.empty(shape, np.float32)
 
 
-def _cores() -> int:
-    # A container or taskset may give fewer cores than the machine has.
+def cores() -> int:
+    """How many cores this process may use: a container or taskset may give fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _too_many(reason: str, allowed: int) -> str:
-    return f"{reason} One bad record more than the {allowed} allowed; --max-bad-records lets a run pass over some."
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -24,6 +24,7 @@ from caffepy.cpu.transform import Transform as TransformOp  # noqa: E402
 from caffepy.data.convert import ConversionSettings, convert_images  # noqa: E402
 from caffepy.data.datum import decode  # noqa: E402
 from caffepy.data.image_list import Entry  # noqa: E402
+from caffepy.data.images import RecordImages  # noqa: E402
 from caffepy.data.reader import RecordReader  # noqa: E402
 from caffepy.data.source import Source, open_source  # noqa: E402
 from caffepy.data.transform import Transform  # noqa: E402
@@ -62,8 +63,9 @@ def read_batches(source: Source, threads: int, records: int) -> float:
     param = caffe_pb2.TransformationParameter(crop_size=CROP, mirror=True, mean_value=[104, 117, 123])
     transform = Transform(param, caffe_pb2.TRAIN, 1, "data")
     apply = TransformOp(None, CROP, transform.mean, transform.scale).record
+    images = RecordImages(source)
     reader = RecordReader(
-        source, transform, apply, batch_size=BATCH, seed=1, layer_name="data", prefetch=4, threads=threads
+        images, transform, apply, batch_size=BATCH, seed=1, layer_name="data", prefetch=4, threads=threads
     )
     batches = max(1, records // BATCH)
     for step in range(6):

@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from caffepy.cpu.transform import Transform as TransformOp
 from caffepy.data.colour_noise import ColourNoise
 from caffepy.data.datum import decode, encode
+from caffepy.data.images import RecordImages
 from caffepy.data.order import Order
 from caffepy.data.reader import RecordReader
 from caffepy.data.source import open_source
@@ -27,7 +28,7 @@ TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
 
 @pytest.fixture
 def make_reader():
-    made = []
+    made, sources = [], []
 
     def build(path, phase=TEST, colour_noise=None, seed=1, **options):
         names = ("crop_size", "mirror", "scale", "mean_value", "mean_file", "force_gray", "force_color")
@@ -36,14 +37,18 @@ def make_reader():
         transform = Transform(param, phase, seed, "data", "net.prototxt:3", colour_noise=colour_noise)
         op = TransformOp(None, transform.crop_size, transform.mean, transform.scale)
         options = {"batch_size": 4, "threads": 2, **options}
-        reader = RecordReader(open_source(path), transform, op.record, seed=seed, layer_name="data", **options)
+        source = open_source(path)
+        sources.append(source)
+        images = RecordImages(source, transform.color)
+        reader = RecordReader(images, transform, op.record, seed=seed, layer_name="data", **options)
         made.append(reader)
         return reader
 
     yield build
     for reader in made:
         reader.close()
-        reader._filler.source.close()
+    for source in sources:
+        source.close()
 
 
 @pytest.fixture
@@ -89,8 +94,9 @@ def test_equals_caffe_bit_for_bit(oracle, monkeypatch, name):
     transform = Transform(layer.transform_param, TEST, 1, layer.name)
     op = TransformOp(None, transform.crop_size, transform.mean, transform.scale)
     source = open_source(layer.data_param.source, "LMDB")
+    images = RecordImages(source, transform.color)
     reader = RecordReader(
-        source, transform, op.record, batch_size=layer.data_param.batch_size, seed=1, layer_name=layer.name, threads=2
+        images, transform, op.record, batch_size=layer.data_param.batch_size, seed=1, layer_name=layer.name, threads=2
     )
     batches = take(reader, range(int(expected["batches"])))
     reader.close()
@@ -219,7 +225,7 @@ def test_threads_end_when_the_reader_is_forgotten(make_lmdb):
     source = open_source(make_lmdb([raw_datum(noise_image((1, 2, 2)))]))
     transform = Transform(caffe_pb2.TransformationParameter(), TEST, 1, "data")
     apply = TransformOp(None, 0, None, 1).record
-    reader = RecordReader(source, transform, apply, batch_size=2, seed=1, layer_name="data", threads=3)
+    reader = RecordReader(RecordImages(source), transform, apply, batch_size=2, seed=1, layer_name="data", threads=3)
     reader.get(0)
     assert threading.active_count() == before + 3
     del reader
@@ -295,6 +301,36 @@ def test_without_crop_all_records_have_the_size_of_the_first(make_reader, make_l
     assert batch.records.tolist() == [0, 1, 0, 1]
 
 
+def test_a_batch_without_crop_has_the_size_of_its_first_record(make_reader, make_lmdb):
+    sizes = [(3, 4, 5), (3, 6, 5), (3, 4, 5)]
+    images = [noise_image(shape, seed) for seed, shape in enumerate(sizes)]
+    path = make_lmdb([raw_datum(image, i) for i, image in enumerate(images)])
+    for threads in (1, 3):
+        reader = make_reader(path, batch_size=1, threads=threads, mean_value=[1])
+        assert reader.shape == (1, 3, 4, 5)
+        for step in (0, 1, 2, 3, 4, 1, 7):
+            assert np.array_equal(reader.get(step).data, images[step % 3][None] - np.float32(1))
+    pairs = make_lmdb([raw_datum(images[i // 2]) for i in range(6)], name="pairs")
+    assert [make_reader(pairs, batch_size=2).get(step).data.shape for step in range(3)] == [(2, *s) for s in sizes]
+
+
+def test_one_odd_size_does_not_make_the_rest_of_its_batch_bad(make_reader, make_lmdb):
+    path = make_lmdb([raw_datum(noise_image((1, 5, 5) if i == 4 else (1, 4, 4), i), i) for i in range(8)])
+    reader = make_reader(path, max_bad_records=1)
+    assert [reader.get(step).records.tolist() for step in range(2)] == [[0, 1, 2, 3], [5, 5, 6, 7]]
+    assert reader.bad_records == 1
+
+
+def test_a_batch_of_too_many_elements(make_reader, make_lmdb, monkeypatch):
+    monkeypatch.setattr("caffepy.data.reader._MAX_COUNT", 2 * 3 * 4 * 5)
+    path = make_lmdb([raw_datum(noise_image((3, 4, 5))), raw_datum(noise_image((3, 4, 6)))])
+    reader = make_reader(path, batch_size=1)
+    reader.get(1)
+    monkeypatch.setattr("caffepy.data.reader._MAX_COUNT", 3 * 4 * 5)
+    with pytest.raises(DataError, match=r"layer 'data': blob size exceeds INT_MAX: a batch of 1 x 3 x 4 x 6"):
+        make_reader(path, batch_size=1).get(1)
+
+
 def test_channels_never_differ(make_reader, make_lmdb):
     color = encode(noise_image((3, 4, 4)), 0, "png")
     gray = encode(noise_image((1, 4, 4)), 0, "png")
@@ -326,27 +362,6 @@ def test_the_first_record_is_checked_at_the_start(make_reader, ten):
         make_reader(ten[0], crop_size=224)
     with pytest.raises(DataError, match="3 mean_value for the first record"):
         make_reader(ten[0], mean_value=[1, 2, 3])
-
-
-def test_labels_are_checked_against_num_output(make_reader, ten):
-    reader = make_reader(ten[0], num_classes=50)
-    reader.get(0)
-    said = r"label 50 of record '00000005' of '.*' is outside 0..49: the last layer's num_output is 50"
-    with pytest.raises(DataError, match=said):
-        reader.get(1)
-    assert make_reader(ten[0], num_classes=91).get(2).label.tolist() == [80, 90, 0, 10]
-
-
-def test_a_negative_label_is_outside(make_reader, make_lmdb):
-    path = make_lmdb([raw_datum(noise_image((1, 2, 2)), -1)])
-    with pytest.raises(DataError, match="label -1 of record '00000000'"):
-        make_reader(path, num_classes=10).get(0)
-    assert make_reader(path).get(0).label.tolist() == [-1] * 4
-
-
-def test_a_wrong_label_is_never_passed_over(make_reader, ten):
-    with pytest.raises(DataError, match="label 20 of record"):
-        make_reader(ten[0], num_classes=20, max_bad_records=9).get(0)
 
 
 def test_batch_size_of_nothing(make_reader, ten):

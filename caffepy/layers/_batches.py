@@ -1,0 +1,113 @@
+"""What the data layers have in common: batches that a reader makes ahead, shown by the number of the pass."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+from caffepy.backend import Array
+from caffepy.blob import Blob
+from caffepy.data.reader import Allocate, ordinary_memory
+from caffepy.errors import CaffepyError, DataError
+from caffepy.layer import Layer
+
+__all__ = ["BatchLayer", "Batches"]
+
+
+class Tops(Protocol):
+    """One batch: an array for each top."""
+
+    @property
+    def tops(self) -> Sequence[Any]: ...
+
+
+class Batches(Protocol):
+    """What makes the batches: a `caffepy.data.reader.RecordReader`, or another with the same methods."""
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, ...]]: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def wait_seconds(self) -> float: ...
+    @property
+    def bad_records(self) -> int: ...
+    def get(self, step: int) -> Tops: ...
+    def close(self) -> None: ...
+
+
+class BatchLayer(Layer):
+    """A layer without bottoms whose tops are the batch of the pass. A subclass says in ``open`` what makes them."""
+
+    bottoms = (0, 0)
+
+    @abstractmethod
+    def open(self) -> Batches:
+        """Open files, give ``self.resources`` what must be closed, and make the reader."""
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.reader: Batches | None = None
+        self.closed = False
+        self.resources = ExitStack()
+        try:
+            self.reader = self.open()
+            self.resources.callback(self.reader.close)
+            for blob, shape in zip(top, self.reader.shapes, strict=False):
+                blob.reshape(*shape)
+            size = 4 * sum(math.prod(shape) for shape in self.reader.shapes)
+            self.take_memory(self.reader.depth * size, f"{self.reader.depth} batches made ahead")
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def named(self, kind: type[CaffepyError] = DataError) -> Iterator[None]:
+        """Errors of ``kind`` inside the block get this layer's name and line."""
+        try:
+            yield
+        except kind as error:
+            raise kind(str(self.error(str(error)))) from error
+
+    def batch_memory(self) -> Allocate:
+        """Makes the arrays of batches, as long as there is memory; it does not hold on to this layer."""
+        backend, where = self.backend, self.error("").args[0]
+
+        def make(shape: tuple[int, ...]) -> Array:
+            size = 4 * math.prod(shape)
+            if size > backend.available_memory():
+                raise DataError(f"{where}out of memory: a batch of {' x '.join(map(str, shape))} is {size:,} bytes.")
+            return ordinary_memory(shape)
+
+        return make
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that passes have waited for data so far."""
+        return self.reader.wait_seconds if self.reader else 0.0
+
+    @property
+    def bad_records(self) -> int:
+        """How many different records were passed over so far."""
+        return self.reader.bad_records if self.reader else 0
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Nothing: forward knows the shapes."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if self.reader is None or self.closed:
+            raise self.error("the layer is closed; make the net anew to go on reading.")
+        batch = self.reader.get(self.context.counter.value)
+        for blob, values in zip(top, batch.tops, strict=False):
+            blob.reshape(*values.shape)
+            blob.data[...] = self.backend.asarray(values)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Nothing lies below."""
+
+    def close(self) -> None:
+        """End the threads and let go of files. Closing twice is harmless."""
+        self.closed = True
+        self.resources.close()

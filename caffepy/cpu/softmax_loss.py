@@ -95,7 +95,8 @@ def _bad_label(sample: int, place: int, inner: int, label: float, classes: int) 
     return (
         f"label {value} of {where} in the batch is not in 0..{classes - 1}: there are {classes} classes. "
         f"Check failed: {check}. Set num_output of the layer that gives the scores to the number of classes "
-        "(labels count from 0), correct the labels, or name one to skip in loss_param { ignore_label }."
+        "(labels count from 0), correct the labels, or name one to skip in loss_param { ignore_label }. "
+        f"'caffepy check-data DATABASE -num_output {classes}' finds the records of a database that have such labels."
     )
 
 

@@ -1,0 +1,34 @@
+"""Nets of one data layer, and what some passes of them give."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffepy.data.options import DataOptions
+from caffepy.devices import get_backend
+from caffepy.net import Net
+from caffepy.proto import caffe_pb2
+from caffepy.proto.read import parse_net
+
+
+def data_net(backend, text, phase=caffe_pb2.TEST, dtype="float32", seed=2, **options):
+    """The net of prototxt ``text``, named n.prototxt in messages; ``options`` are those of DataOptions."""
+    return Net(
+        parse_net(text, "n.prototxt"), phase, get_backend(backend, dtype), seed=seed, data=DataOptions(**options)
+    )
+
+
+def passes(net, count, start=None):
+    """The tops of ``count`` passes, each joined; from pass ``start`` where one is given."""
+    if start is not None:
+        net.counter.value = start
+    found = []
+    for _ in range(count):
+        net.forward()
+        found.append([np.array(blob.data) for blob in net.blobs.values()])
+    return [np.concatenate(values) for values in zip(*found, strict=True)]
+
+
+def equal(one, other):
+    """Whether two results of `passes` are the same to the bit."""
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

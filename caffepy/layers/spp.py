@@ -44,7 +44,9 @@ class SPP(Layer):
         bins = 2**level
         kernel = [-(-side // bins) for side in size]
         pad = [(k * bins - side + 1) // 2 for k, side in zip(kernel, size, strict=True)]
-        param = caffe_pb2.LayerParameter(name=f"{self.name}/{level}", type=self.type, phase=self.phase)
+        param = caffe_pb2.LayerParameter(
+            name=f"{self.name}/{level}", type=self.type, phase=caffe_pb2.Phase.Name(self.phase)
+        )
         # Both enums have the same numbers.
         param.pooling_param.pool = self.param.spp_param.pool  # type: ignore[assignment]
         param.pooling_param.kernel_h, param.pooling_param.kernel_w = kernel

@@ -11,7 +11,18 @@ import numpy as np
 from caffepy.backend import Array
 from caffepy.cpu._jit import kernel
 
-__all__ = ["fold_2d", "fold_nd", "unfold_2d", "unfold_nd"]
+__all__ = [
+    "fold_2d",
+    "fold_images_2d",
+    "fold_images_nd",
+    "fold_nd",
+    "pack",
+    "unfold_2d",
+    "unfold_images_2d",
+    "unfold_images_nd",
+    "unfold_nd",
+    "unpack",
+]
 
 
 # An unsigned index cannot be negative: numba adds no test for wrapping round, and the loops use the vector units.
@@ -64,8 +75,8 @@ def unfold_2d(x: Array, window: Array, height: int, width: int, offset: int, col
 
 
 @kernel
-def fold_2d(cols: Array, window: Array, height: int, width: int, x: Array) -> None:
-    """The transpose of `unfold_2d` for all ``height`` rows of the output: x (C, H, W) is overwritten with the sums."""
+def fold_2d(cols: Array, window: Array, height: int, width: int, x: Array, offset: int = 0) -> None:
+    """The transpose of `unfold_2d`: x (C, H, W) is overwritten with the sums."""
     channels, x_height, x_width = x.shape
     kernel_h, kernel_w = window[0]
     stride_h, stride_w = window[1]
@@ -88,7 +99,7 @@ def fold_2d(cols: Array, window: Array, height: int, width: int, x: Array) -> No
                     in_row = out_row * stride_h - pad_h + i * dilation_h
                     if in_row >= 0 and in_row < x_height:
                         to = np.uintp(in_row * x_width + left + begin * stride_w)
-                        first = np.uintp(out_row * width + begin)
+                        first = np.uintp(offset + out_row * width + begin)
                         if stride_w == 1:
                             for column in range(inside):
                                 target[to + column] += source[first + column]
@@ -104,10 +115,10 @@ def unfold_nd(x: Array, x_shape: Array, y_shape: Array, window: Array, offset: i
 
 
 @kernel
-def fold_nd(cols: Array, x_shape: Array, y_shape: Array, window: Array, x: Array) -> None:
+def fold_nd(cols: Array, x_shape: Array, y_shape: Array, window: Array, x: Array, offset: int = 0) -> None:
     """As `fold_2d` for any number of axes; x (C, prod(x_shape)) is overwritten."""
     x[:] = 0
-    _walk(x, x_shape, y_shape, window, 0, cols, False)
+    _walk(x, x_shape, y_shape, window, offset, cols, False)
 
 
 @kernel
@@ -144,3 +155,57 @@ def _walk(x: Array, x_shape: Array, y_shape: Array, window: Array, offset: int, 
                 if place[axis] < y_shape[axis]:
                     break
                 place[axis] = 0
+
+
+@kernel
+def unfold_images_2d(x: Array, first: int, last: int, window: Array, height: int, width: int, cols: Array) -> None:
+    """Images ``first`` to ``last`` of x (N, C, H, W) side by side into ``cols``."""
+    for n in range(first, last):
+        unfold_2d(x[n], window, height, width, (n - first) * height * width, cols)
+
+
+@kernel
+def fold_images_2d(cols: Array, first: int, last: int, window: Array, height: int, width: int, x: Array) -> None:
+    """The transpose of `unfold_images_2d`; those images are overwritten."""
+    for n in range(first, last):
+        fold_2d(cols, window, height, width, x[n], (n - first) * height * width)
+
+
+@kernel
+def unfold_images_nd(
+    x: Array, first: int, last: int, x_shape: Array, y_shape: Array, window: Array, places: int, cols: Array
+) -> None:
+    """Images ``first`` to ``last`` of x (N, C, prod(x_shape)) side by side into ``cols``."""
+    for n in range(first, last):
+        unfold_nd(x[n], x_shape, y_shape, window, (n - first) * places, cols)
+
+
+@kernel
+def fold_images_nd(
+    cols: Array, first: int, last: int, x_shape: Array, y_shape: Array, window: Array, places: int, x: Array
+) -> None:
+    """The transpose of `unfold_images_nd`; those images are overwritten."""
+    for n in range(first, last):
+        fold_nd(cols, x_shape, y_shape, window, x[n], (n - first) * places)
+
+
+@kernel
+def pack(images: Array, first: int, last: int, packed: Array) -> None:
+    """Images ``first`` to ``last`` of (N, rows, places) side by side into (rows, places of all or more)."""
+    places = images.shape[2]
+    for n in range(first, last):
+        for m in range(images.shape[1]):
+            start = np.uintp((n - first) * places)
+            for p in range(np.uintp(places)):
+                packed[m, start + p] = images[n, m, p]
+
+
+@kernel
+def unpack(packed: Array, first: int, last: int, images: Array) -> None:
+    """The reverse of `pack`."""
+    places = images.shape[2]
+    for n in range(first, last):
+        for m in range(images.shape[1]):
+            start = np.uintp((n - first) * places)
+            for p in range(np.uintp(places)):
+                images[n, m, p] = packed[m, start + p]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from caffepy.backend import Array, Backend
-from caffepy.cpu._jit import kernel
-from caffepy.cpu._unfold import fold_2d, fold_nd, unfold_2d, unfold_nd
+from caffepy.cpu._bias import add_to_channels, sum_channels
+from caffepy.cpu._unfold import fold_images_2d, fold_images_nd, pack, unfold_images_2d, unfold_images_nd, unpack
+from caffepy.cpu.gemm import InnerProduct
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -18,9 +20,11 @@ __all__ = ["Conv"]
 
 Shape = tuple[int, ...]
 
-# Unfolded images that one product of the weights' gradient reads: larger products are faster, as long as they stay in
-# the last cache.
-_COLS_BYTES = 4 << 20
+# Small images are unfolded side by side and share a product, up to this many bytes: larger ones gain nothing, and leave
+# the L2 cache.
+_COLS_BYTES = 1 << 20
+# Filters whose gradients are computed, and then added, together: they stay in the cache in between.
+_ROWS = 128
 
 
 class Conv:
@@ -29,9 +33,9 @@ class Conv:
         y[n, m, p] = b[m] + sum over c, k of w[m, c, k] * x[n, c, p * stride - pad + k * dilation]
 
     with c over the channels of m's group; w is (num_output, C / group, *kernel). Each image becomes columns and is
-    multiplied (Chellapilla, Puri, Simard, "High performance convolutional neural networks", 2006; Caffe's im2col.cpp);
-    where the columns would be the image itself (1 x 1), or the image one column (a kernel as large as it), nothing is
-    unfolded.
+    multiplied (Chellapilla, Puri, Simard, "High performance convolutional neural networks", 2006; Caffe's im2col.cpp).
+    Where the columns would be the image itself (1 x 1) nothing is unfolded; where the image would be one column (a
+    kernel as large as it) this is an inner product.
 
     Args:
         backend: the CPU.
@@ -57,19 +61,19 @@ class Conv:
             return
         self._shapes = (x_shape, y_shape)
         kernel = tuple(int(k) for k in self._window[0])
-        self._places = math.prod(y_shape[2:])
+        images, self._places = x_shape[0], math.prod(y_shape[2:])
         self._depth = x_shape[1] * math.prod(kernel)
-        # One place, no padding, no dilation: the image is its own column, and all images make one matrix.
+        self._product: InnerProduct | None = None
         plain = not self._window[2].any() and (self._window[3] == 1).all()
-        self._whole = self._places == 1 and kernel == x_shape[2:] and plain
+        if self._places == 1 and kernel == x_shape[2:] and plain and self._group == 1:
+            self._product = InnerProduct(self._backend, transpose=False)
+            self._product.plan((images, self._depth), (images, self._num_output))
+            return
         self._lay_out(x_shape, y_shape)
-        images, threads = x_shape[0], self._workers.threads
         column_bytes = max(self._depth * self._places * self._backend.dtype.itemsize, 1)
-        self._together = max(1, min(_COLS_BYTES // column_bytes, -(-images // threads)))
-        self._cols_size = 0 if self._pointwise or self._whole else self._depth * self._places
-        self._weights = self._num_output * self._depth // self._group
-        self._filter_size = self._together * (self._depth + self._num_output) * self._places + 2 * self._weights
-        self._memory(max(self._cols_size, self._filter_size))
+        self._together = max(1, min(_COLS_BYTES // column_bytes, -(-images // self._workers.threads)))
+        self._span = self._together * self._places
+        self._memory()
 
     def _lay_out(self, x_shape: Shape, y_shape: Shape) -> None:
         """Spatial shapes and window as the kernels take them: two axes, or as many as there are beyond two."""
@@ -86,57 +90,99 @@ class Conv:
         self._plane = (1,) * missing + x_shape[2:]
         self._out = (1,) * missing + y_shape[2:]
 
-    def _memory(self, size: int) -> Array:
-        return self._backend.scratch((self._workers.threads, size))
+    def _carved(self) -> list[tuple[Array, Array, Array]]:
+        """For each thread: columns, y or dy beside one another, and some filters' gradients by group."""
+        cols, packed = self._depth * self._span, self._num_output * self._span
+        return [
+            (
+                part[:cols].reshape(self._depth, self._span),
+                part[cols : cols + packed].reshape(self._num_output, self._span),
+                part[cols + packed :].reshape(self._group, -1, self._depth // self._group),
+            )
+            for part in self._memory()[0]
+        ]
 
-    def _unfold(self, image: Array, cols: Array, offset: int = 0) -> None:
-        """One image (C, *plane) into columns (C * taps, places or more), from column ``offset`` on."""
-        if self._flat:
-            unfold_2d(image, self._window2, self._out[0], self._out[1], offset, cols)
+    def _memory(self) -> tuple[Array, Array]:
+        """What `_carved` divides, and the whole gradient of w for each thread but the first."""
+        threads = self._workers.threads
+        size = self._span * (self._depth + self._num_output) + min(self._num_output, self._group * _ROWS) * self._depth
+        weights = self._num_output * self._depth // self._group
+        memory = self._backend.scratch((threads * size + (threads - 1) * weights,))
+        return memory[: threads * size].reshape(threads, size), memory[threads * size :].reshape(threads - 1, weights)
+
+    def _unfold(self, x: Array, first: int, last: int, cols: Array) -> None:
+        """Images x (N, C, *plane) into columns (C * taps, images * places or more)."""
+        if self._pointwise:
+            pack(x.reshape(len(x), self._depth, self._places), first, last, cols)
+        elif self._flat:
+            height, width = self._out
+            unfold_images_2d(x, first, last, self._window2, height, width, cols)
         else:
-            unfold_nd(image, self._x_spatial, self._y_spatial, self._window, offset, cols)
+            sizes = self._x_spatial, self._y_spatial, self._window
+            unfold_images_nd(x, first, last, *sizes, self._places, cols)
 
-    def _fold(self, cols: Array, image: Array) -> None:
-        if self._flat:
-            fold_2d(cols, self._window2, self._out[0], self._out[1], image)
+    def _fold(self, cols: Array, first: int, last: int, x: Array) -> None:
+        """The transpose of `_unfold`."""
+        if self._pointwise:
+            unpack(cols, first, last, x.reshape(len(x), self._depth, self._places))
+        elif self._flat:
+            height, width = self._out
+            fold_images_2d(cols, first, last, self._window2, height, width, x)
         else:
-            fold_nd(cols, self._x_spatial, self._y_spatial, self._window, image)
+            sizes = self._x_spatial, self._y_spatial, self._window
+            fold_images_nd(cols, first, last, *sizes, self._places, x)
 
-    def _grouped(self, w: Array) -> Array:
-        return w.reshape(self._group, self._num_output // self._group, self._depth // self._group)
+    def _grouped(self, rows: Array, span: int) -> Array:
+        """Rows (channels or filters, columns) by group, of the first ``span`` columns."""
+        return rows.reshape(self._group, len(rows) // self._group, -1)[..., :span]
+
+    def _filters(self, w: Array) -> Array:
+        return w.reshape(self._group, self._num_output // self._group, -1)
+
+    def _share(self, images: int, task: Callable[[int, int, int], None]) -> None:
+        """Call ``task(first, last, worker)`` for images that are multiplied together."""
+
+        def part(first: int, last: int, worker: int) -> None:
+            for begin in range(first, last, self._together):
+                task(begin, min(begin + self._together, last), worker)
+
+        self._workers.run(images, part)
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
-        images, group, depth, places = len(x), self._group, self._depth, self._places
-        y = out.reshape(images, group, -1, places)
-        weights = self._grouped(w)
-        if self._whole:
-            self._forward_whole(x, weights, y)
-            if b is not None:
-                np.add(out.reshape(images, -1), b, out=out.reshape(images, -1))
+        images, places = len(x), self._places
+        if self._product is not None:
+            matrices = x.reshape(images, -1), w.reshape(len(w), -1)
+            self._product.forward(*matrices, b, out.reshape(images, -1))
             return
-        planes = x.reshape(images, -1, *self._plane)
-        memory = self._memory(self._cols_size)
+        y = out.reshape(images, self._num_output, places)
+        planes, weights, memory = x.reshape(images, -1, *self._plane), self._filters(w), self._carved()
 
-        def columns(n: int, worker: int) -> Array:
-            if self._pointwise:
-                return planes[n].reshape(group, depth // group, places)
-            cols = memory[worker].reshape(group, depth // group, places)
-            self._unfold(planes[n], cols.reshape(depth, places))
-            return cols
+        def columns(first: int, last: int, worker: int) -> Array:
+            if self._pointwise and self._together == 1:
+                return planes[first].reshape(self._group, -1, places)
+            self._unfold(planes, first, last, memory[worker][0])
+            return self._grouped(memory[worker][0], (last - first) * places)
 
-        def part(first: int, last: int, worker: int) -> None:
-            for n in range(first, last):
-                np.matmul(weights, columns(n, worker), out=y[n])
+        def some(first: int, last: int, worker: int) -> None:
+            if self._together == 1:
+                np.matmul(weights, columns(first, last, worker), out=self._grouped(y[first], places))
+            else:
+                product = memory[worker][1]
+                span = (last - first) * places
+                np.matmul(weights, columns(first, last, worker), out=self._grouped(product, span))
+                unpack(product, first, last, y)
+            if b is not None:
+                add_to_channels(first, last, y, b)
 
         if images >= self._workers.threads:
-            self._workers.run(images, part)
-        else:
-            # Too few images to share: the rows of each product are.
-            for n in range(images):
-                self._forward_rows(weights, columns(n, 0), y[n])
+            self._share(images, some)
+            return
+        # Too few images to share: the filters are.
+        for n in range(images):
+            self._forward_rows(weights, columns(n, n + 1, 0), self._grouped(y[n], places))
         if b is not None:
-            self._add_bias(out.reshape(images, -1, places), b)
+            add_to_channels(0, images, y, b)
 
     def _forward_rows(self, weights: Array, cols: Array, y: Array) -> None:
         def rows(first: int, last: int, worker: int) -> None:
@@ -144,104 +190,63 @@ class Conv:
 
         self._workers.run(weights.shape[1], rows)
 
-    def _add_bias(self, y: Array, b: Array) -> None:
-        self._workers.run(len(y), lambda first, last, worker: _add_bias(first, last, y, b))
-
-    def _forward_whole(self, x: Array, weights: Array, y: Array) -> None:
-        columns = x.reshape(len(x), self._group, -1)
-        for g in range(self._group):
-            np.matmul(columns[:, g], weights[g].T, out=y[:, g, :, 0])
-
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""
-        images, group, depth, places = len(dy), self._group, self._depth, self._places
-        grads = dy.reshape(images, group, -1, places)
-        weights = self._grouped(w).transpose(0, 2, 1)
-        if self._whole:
-            dx = out.reshape(images, group, -1)
-            for g in range(group):
-                np.matmul(grads[:, g, :, 0], weights[g].T, out=dx[:, g])
+        images, places = len(dy), self._places
+        if self._product is not None:
+            self._product.backward_data(dy.reshape(images, -1), w.reshape(len(w), -1), out.reshape(images, -1))
             return
-        planes = out.reshape(images, -1, *self._plane)
-        memory = self._memory(self._cols_size)
+        grads = dy.reshape(images, self._num_output, places)
+        weights = self._filters(w).transpose(0, 2, 1)
+        planes, memory = out.reshape(images, -1, *self._plane), self._carved()
 
-        def part(first: int, last: int, worker: int) -> None:
-            cols = memory[worker].reshape(group, depth // group, -1)
-            for n in range(first, last):
-                if self._pointwise:
-                    np.matmul(weights, grads[n], out=planes[n].reshape(group, depth // group, places))
-                else:
-                    np.matmul(weights, grads[n], out=cols)
-                    self._fold(cols.reshape(depth, places), planes[n])
+        def some(first: int, last: int, worker: int) -> None:
+            cols, packed, _ = memory[worker]
+            span = (last - first) * places
+            if self._together == 1:
+                grad = self._grouped(grads[first], places)
+            else:
+                pack(grads, first, last, packed)
+                grad = self._grouped(packed, span)
+            if self._pointwise and self._together == 1:
+                np.matmul(weights, grad, out=planes[first].reshape(self._group, -1, places))
+            else:
+                np.matmul(weights, grad, out=self._grouped(cols, span))
+                self._fold(cols, first, last, planes)
 
-        self._workers.run(images, part)
+        self._share(images, some)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""
-        images, group, depth, places = len(x), self._group, self._depth, self._places
-        planes = x.reshape(images, -1, *self._plane)
+        images, places = len(x), self._places
+        if self._product is not None:
+            matrices = x.reshape(images, -1), dy.reshape(images, -1)
+            self._product.backward_filter(*matrices, out.reshape(len(out), -1))
+            return
         grads = dy.reshape(images, self._num_output, places)
-        memory = self._memory(self._filter_size)
-        together = self._together
+        planes, memory, sums = x.reshape(images, -1, *self._plane), self._carved(), self._memory()[1]
+        filters = self._filters(out)
+        # The first thread adds to ``out`` itself.
+        totals = [filters, *(self._filters(part) for part in sums[: max(images, 1) - 1])]
+        sums[...] = 0
 
-        def part(first: int, last: int, worker: int) -> None:
-            cols, packed, product, total = self._carve(memory[worker])
-            total[...] = 0
-            for n in range(first, last, together):
-                count = min(together, last - n)
-                for i in range(count):
-                    if self._pointwise or self._whole:
-                        cols[:, i * places : (i + 1) * places] = planes[n + i].reshape(depth, places)
-                    else:
-                        self._unfold(planes[n + i], cols, i * places)
-                    packed[:, i * places : (i + 1) * places] = grads[n + i]
-                span = count * places
-                np.matmul(
-                    packed.reshape(group, -1, together * places)[..., :span],
-                    cols.reshape(group, depth // group, -1)[..., :span].transpose(0, 2, 1),
-                    out=product,
-                )
-                total += product
+        def some(first: int, last: int, worker: int) -> None:
+            cols, packed, products = memory[worker]
+            span = (last - first) * places
+            self._unfold(planes, first, last, cols)
+            pack(grads, first, last, packed)
+            left, right = self._grouped(packed, span), self._grouped(cols, span).transpose(0, 2, 1)
+            for begin in range(0, left.shape[1], _ROWS):
+                rows = slice(begin, begin + _ROWS)
+                total, product = totals[worker][:, rows], products[:, : left[:, rows].shape[1]]
+                np.matmul(left[:, rows], right, out=product)
+                np.add(total, product, out=total)
 
-        grad = self._grouped(out)
-        for worker in range(self._workers.run(images, part)):
-            grad += self._carve(memory[worker])[3]
-
-    def _carve(self, memory: Array) -> tuple[Array, Array, Array, Array]:
-        """A worker's memory as columns, packed dy, a product and the sum of products."""
-        span = self._together * self._places
-        cols_end = self._depth * span
-        packed_end = cols_end + self._num_output * span
-        product_end = packed_end + self._weights
-        return (
-            memory[:cols_end].reshape(self._depth, span),
-            memory[cols_end:packed_end].reshape(self._num_output, span),
-            self._grouped(memory[packed_end:product_end]),
-            self._grouped(memory[product_end : product_end + self._weights]),
-        )
+        self._share(images, some)
+        for total in totals[1:]:
+            np.add(filters, total, out=filters)
 
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (num_output,)."""
         grads = dy.reshape(len(dy), self._num_output, -1)
-        self._workers.run(self._num_output, lambda first, last, worker: _sum_bias(first, last, grads, out))
-
-
-@kernel
-def _add_bias(first: int, last: int, y: Array, b: Array) -> None:
-    for n in range(first, last):
-        for m in range(y.shape[1]):
-            value = b[m]
-            for p in range(y.shape[2]):
-                y[n, m, p] += value
-
-
-@kernel
-def _sum_bias(first: int, last: int, dy: Array, out: Array) -> None:
-    for m in range(first, last):
-        total = 0.0
-        for n in range(dy.shape[0]):
-            part = dy.dtype.type(0)
-            for p in range(dy.shape[2]):
-                part += dy[n, m, p]
-            total += part
-        out[m] += total
+        self._workers.run(self._num_output, lambda first, last, worker: sum_channels(first, last, grads, out))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from caffepy.backend import Array, Backend
-from caffepy.cpu._jit import kernel
+from caffepy.cpu._bias import add_to_rows, sum_rows
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -50,7 +50,7 @@ class InnerProduct:
         """``out`` is overwritten."""
         self._multiply(x, w if self._transpose else w.T, out)
         if b is not None:
-            self._workers.run(len(out), lambda first, last, worker: _add_bias(first, last, b, out))
+            self._workers.run(len(out), lambda first, last, worker: add_to_rows(first, last, b, out))
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (M, K) is overwritten."""
@@ -86,25 +86,4 @@ class InnerProduct:
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (N,)."""
         totals = self._totals()
-        self._workers.run(len(out), lambda first, last, worker: _sum_bias(first, last, dy, totals[worker], out))
-
-
-@kernel
-def _add_bias(first: int, last: int, b: Array, y: Array) -> None:
-    for i in range(first, last):
-        row = y[i]
-        for n in range(row.size):
-            row[n] += b[n]
-
-
-@kernel
-def _sum_bias(first: int, last: int, dy: Array, total: Array, out: Array) -> None:
-    for begin in range(first, last, _ROWS):
-        count = min(_ROWS, last - begin)
-        total[:] = 0
-        for i in range(dy.shape[0]):
-            row = dy[i, begin : begin + count]
-            for n in range(count):
-                total[n] += row[n]
-        for n in range(count):
-            out[begin + n] += total[n]
+        self._workers.run(len(out), lambda first, last, worker: sum_rows(first, last, dy, totals[worker], out))

@@ -1,0 +1,56 @@
+"""Biases added to outputs, and their gradients: sums in float64, for a float32 one loses digits in long columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffepy.backend import Array
+from caffepy.cpu._jit import kernel
+
+__all__ = ["add_to_channels", "add_to_rows", "sum_channels", "sum_rows"]
+
+
+@kernel
+def add_to_channels(first: int, last: int, y: Array, b: Array) -> None:
+    """``y[n, m, p] += b[m]`` for images ``first`` to ``last`` of y (N, M, places)."""
+    for n in range(first, last):
+        for m in range(y.shape[1]):
+            value = b[m]
+            for p in range(np.uintp(y.shape[2])):
+                y[n, m, p] += value
+
+
+@kernel
+def sum_channels(first: int, last: int, dy: Array, out: Array) -> None:
+    """``out[m] += sum over n, p of dy[n, m, p]`` for channels ``first`` to ``last``."""
+    for m in range(first, last):
+        total = 0.0
+        for n in range(dy.shape[0]):
+            part = dy.dtype.type(0)
+            for p in range(np.uintp(dy.shape[2])):
+                part += dy[n, m, p]
+            total += part
+        out[m] += total
+
+
+@kernel
+def add_to_rows(first: int, last: int, b: Array, y: Array) -> None:
+    """``y[i, n] += b[n]`` for rows ``first`` to ``last``."""
+    for i in range(first, last):
+        row = y[i]
+        for n in range(row.size):
+            row[n] += b[n]
+
+
+@kernel
+def sum_rows(first: int, last: int, dy: Array, total: Array, out: Array) -> None:
+    """``out[n] += sum over i of dy[i, n]`` for columns ``first`` to ``last``; ``total``: some float64 to sum in."""
+    for begin in range(first, last, total.size):
+        count = min(total.size, last - begin)
+        total[:] = 0
+        for i in range(dy.shape[0]):
+            row = dy[i, begin : begin + count]
+            for n in range(count):
+                total[n] += row[n]
+        for n in range(count):
+            out[begin + n] += total[n]

@@ -1,4 +1,4 @@
-"""Writes the pages that come from the code: layers.md from docstrings, commands.md from each command's --help.
+"""Writes the pages that come from the code: the catalogue of layers, and commands.md from each command's --help.
 
 ``python docs/generate.py`` writes them; a test holds the committed pages against it.
 """
@@ -6,51 +6,20 @@
 from __future__ import annotations
 
 import importlib
-import inspect
+import sys
 from pathlib import Path
 
 import click
 
-import caffepy
 from caffepy.cli.main import COMMANDS
-from caffepy.layer import get_layer_class
 
-__all__ = ["commands_page", "layers_page", "write"]
+sys.path.insert(0, str(Path(__file__).parent))
+import layer_pages
 
-
-def _count(limits: tuple[int, int | None]) -> str:
-    least, most = limits
-    if most is None:
-        return f"{least} or more"
-    return str(least) if least == most else f"{least} to {most}"
+__all__ = ["pages", "write"]
 
 
-def layers_page() -> str:
-    """The catalogue: what each layer computes, takes and raises."""
-    lines = [
-        "# Layers",
-        "",
-        "Written from the docstrings of `caffepy/layers/`. Fields and defaults are those of `proto/caffe.proto`.",
-        "",
-    ]
-    for name in caffepy.layer_types():
-        layer = get_layer_class(name)
-        if not layer.__module__.startswith("caffepy.layers."):
-            continue
-        traits = [f"Bottoms: {_count(layer.bottoms)}", f"tops: {_count(layer.tops)}"]
-        traits += ["may run in place"] * layer.in_place + ["a loss"] * layer.loss
-        lines += [
-            f"## {name}",
-            "",
-            f"*{'; '.join(traits)}.* `{layer.__module__.replace('.', '/')}.py`",
-            "",
-            inspect.cleandoc(layer.__doc__ or ""),
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def commands_page() -> str:
+def _commands_page() -> str:
     """The help of every command."""
     lines = [
         "# Commands",
@@ -65,11 +34,21 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
+def pages() -> dict[str, str]:
+    """Path below docs/ to text."""
+    return {"commands.md": _commands_page(), **layer_pages.pages()}
+
+
 def write() -> None:
-    """Write both pages beside this file."""
+    """Write all pages; pages of layers that are no more go."""
     folder = Path(__file__).parent
-    (folder / "layers.md").write_text(layers_page(), encoding="utf-8")
-    (folder / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (folder / "layers").mkdir(exist_ok=True)
+    made = pages()
+    for name, text in made.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for page in (folder / "layers").glob("*.md"):
+        if f"layers/{page.name}" not in made:
+            page.unlink()
 
 
 if __name__ == "__main__":

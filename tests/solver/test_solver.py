@@ -474,3 +474,15 @@ def test_quiet_without_observers(tmp_path, caplog):
     caplog.set_level(logging.INFO, "caffepy")
     solver_of(tmp_path, NET, "max_iter: 2 display: 1 test_iter: 1 test_interval: 1").solve()
     assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.parametrize("settings", ["", "test_initialization: false"])
+def test_tests_by_hand_before_the_first_one_that_falls_due(tmp_path, settings):
+    """They read from the start, wherever that is."""
+    solver = solver_of(tmp_path, NOISY, f"test_interval: 4 test_iter: 2 {settings}")
+    (loss,) = solver.test(0).outputs
+    assert solver.test_nets[0].counter.value == 2
+    assert solver.test(0).outputs == [loss]
+    solver.step(4)
+    solver.test(0)
+    assert solver.test_nets[0].counter.value == (2 if settings else 4)

@@ -16,6 +16,7 @@ FILES = sorted(path.stem for path in (ROOT / "caffepy/layers").glob("*.py") if n
 #: Layers that the kit cannot run by themselves, and where they are tested instead.
 WITHOUT_CASES = {
     "Data": "reads a database: tests/layers/test_data.py",
+    "HDF5Data": "reads HDF5 files: tests/layers/test_hdf5_data.py",
     "ImageData": "reads image files: tests/layers/test_image_data.py",
     "Input": "its tops hold what the user writes there: tests/layers/test_input.py",
 }

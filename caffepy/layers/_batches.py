@@ -57,7 +57,7 @@ class BatchLayer(Layer):
             self.resources.callback(self.reader.close)
             for blob, shape in zip(top, self.reader.shapes, strict=False):
                 blob.reshape(*shape)
-            size = 4 * sum(math.prod(shape) for shape in self.reader.shapes)
+            size = self.backend.dtype.itemsize * sum(math.prod(shape) for shape in self.reader.shapes)
             self.take_memory(self.reader.depth * size, f"{self.reader.depth} batches made ahead")
         except BaseException:
             self.close()
@@ -73,7 +73,7 @@ class BatchLayer(Layer):
 
     def batch_memory(self) -> Allocate:
         """Makes the arrays of batches, as long as there is memory; it does not hold on to this layer."""
-        backend, where = self.backend, self.error("").args[0]
+        backend, where = self.backend, str(self.error(""))
 
         def make(shape: tuple[int, ...]) -> Array:
             size = 4 * math.prod(shape)

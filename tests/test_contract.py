@@ -17,6 +17,7 @@ FILES = sorted(path.stem for path in (ROOT / "caffepy/layers").glob("*.py") if n
 WITHOUT_CASES = {
     "Data": "reads a database: tests/layers/test_data.py",
     "HDF5Data": "reads HDF5 files: tests/layers/test_hdf5_data.py",
+    "HDF5Output": "writes a file and has no tops: tests/layers/test_hdf5_output.py",
     "ImageData": "reads image files: tests/layers/test_image_data.py",
     "Input": "its tops hold what the user writes there: tests/layers/test_input.py",
 }

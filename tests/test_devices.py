@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caffepy.backend import Backend, Counter
+from caffepy.cpu.backend import CpuBackend
 from caffepy.devices import get_backend
 from caffepy.errors import BackendError
 
@@ -47,7 +48,7 @@ def test_its_arrays():
 
 
 def test_scratch_is_one_arena():
-    backend = get_backend("cpu", "float32", 1)
+    backend = CpuBackend("float32", 1)  # a new one: nobody has asked for more yet
     large = backend.scratch((100, 10))
     assert (large.shape, large.dtype) == ((100, 10), np.float32)
     small = backend.scratch((3,), np.float64)

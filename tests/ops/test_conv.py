@@ -37,6 +37,7 @@ SETTINGS = {
     "1x1 on 1x1": setting((4, 3, 1, 1), 5, (1, 1)),
     "kernel is the image": setting((5, 3, 4, 3), 6, (4, 3)),
     "kernel is the image, groups": setting((3, 4, 3, 3), 6, (3, 3), (2, 2), None, None, 2),
+    "kernel is the image, pad": setting((3, 2, 3, 3), 4, (3, 3), (3, 3), (1, 1)),
     "kernel is the padded image": setting((2, 3, 3, 3), 4, (5, 5), None, (1, 1)),
     "one place, window inside": setting((3, 2, 4, 4), 3, (3, 3), (2, 2)),
     "window larger than the image": setting((2, 3, 2, 3), 2, (3, 3), (2, 2)),

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffepy.cpu._unfold import fold_2d, fold_nd, unfold_2d, unfold_nd
+from caffepy.cpu._unfold import (
+    fold_2d,
+    fold_images_2d,
+    fold_images_nd,
+    fold_nd,
+    pack,
+    unfold_2d,
+    unfold_images_2d,
+    unfold_images_nd,
+    unfold_nd,
+    unpack,
+)
 from tests.reference.conv import output_size
 
 # (C, H, W), then kernel, stride, pad and dilation of both axes
@@ -51,17 +62,17 @@ def transposed(cols, shape, window):
 
 
 def two_ways(shape, window):
-    """unfold(x, offset, cols) and fold(cols, x) of both kinds of kernels."""
+    """unfold(x, cols) and fold(cols, x) of both kinds of kernels."""
     numbers = np.array(window, np.int64)
     output = [output_size(*each) for each in zip(shape[1:], *window, strict=True)]
     sizes = np.array(shape[1:], np.int64), np.array(output, np.int64)
     return [
         (
-            lambda x, offset, cols: unfold_2d(x, numbers, *output, offset, cols),
+            lambda x, cols: unfold_2d(x, numbers, *output, 0, cols),
             lambda cols, x: fold_2d(cols, numbers, *output, x),
         ),
         (
-            lambda x, offset, cols: unfold_nd(x.reshape(len(x), -1), *sizes, numbers, offset, cols),
+            lambda x, cols: unfold_nd(x.reshape(len(x), -1), *sizes, numbers, 0, cols),
             lambda cols, x: fold_nd(cols, *sizes, numbers, x.reshape(len(x), -1)),
         ),
     ]
@@ -75,7 +86,7 @@ def test_unfold_and_fold(shape, window, dtype, way):
     unfold, fold = two_ways(shape, window)[way]
     want = expected(x, window)
     cols = np.full_like(want, np.nan)
-    unfold(x, 0, cols)
+    unfold(x, cols)
     assert (cols == want).all()
 
     values = np.random.standard_normal(want.shape).astype(dtype)
@@ -86,17 +97,37 @@ def test_unfold_and_fold(shape, window, dtype, way):
 
 
 @pytest.mark.parametrize("way", [0, 1], ids=["two axes", "any number"])
-def test_several_images_side_by_side(way):
+def test_images_side_by_side(way):
     shape, *window = WINDOWS[1]
-    images = np.random.standard_normal((3, *shape))
-    unfold, _ = two_ways(shape, window)[way]
+    images = np.random.standard_normal((4, *shape))
     want = [expected(image, window) for image in images]
     width = want[0].shape[1]
+    numbers = np.array(window, np.int64)
+    output = [output_size(*each) for each in zip(shape[1:], *window, strict=True)]
     cols = np.full((len(want[0]), 3 * width + 2), 7.0)
-    for number, image in enumerate(images):
-        unfold(image, number * width, cols)
-    assert (cols[:, : 3 * width] == np.concatenate(want, axis=1)).all()
+    back = np.full_like(images, 5.0)
+    if way == 0:
+        unfold_images_2d(images, 1, 4, numbers, *output, cols)
+        fold_images_2d(cols, 1, 4, numbers, *output, back)
+    else:
+        sizes = np.array(shape[1:], np.int64), np.array(output, np.int64)
+        unfold_images_nd(images.reshape(4, len(images[0]), -1), 1, 4, *sizes, numbers, width, cols)
+        fold_images_nd(cols, 1, 4, *sizes, numbers, width, back.reshape(4, len(images[0]), -1))
+    assert (cols[:, : 3 * width] == np.concatenate(want[1:], axis=1)).all()
     assert (cols[:, 3 * width :] == 7).all()
+    np.testing.assert_allclose(back[1:], [transposed(each, shape, window) for each in want[1:]], rtol=1e-13)
+    assert (back[0] == 5).all()
+
+
+def test_pack_and_unpack():
+    images = np.random.standard_normal((4, 3, 5))
+    packed = np.full((3, 11), 7.0)
+    pack(images, 1, 3, packed)
+    np.testing.assert_array_equal(packed, np.concatenate([images[1], images[2], np.full((3, 1), 7.0)], axis=1))
+    back = np.full_like(images, 5.0)
+    unpack(packed, 1, 3, back)
+    assert (back[1:3] == images[1:3]).all()
+    assert (back[[0, 3]] == 5).all()
 
 
 def test_three_axes():

@@ -1,14 +1,14 @@
 """Nets and solvers of every age into today's form, in the order of Caffe's src/caffe/util/upgrade_proto.cpp.
 
-=====  =================================================  ====================================================
+=====  =================================================  =======================================================
 step   what is found                                      what it becomes
-=====  =================================================  ====================================================
+=====  =================================================  =======================================================
 1      V0: ``layers { layer { type: "conv" } }``          V1; ``padding`` layers go into the layer they feed
 2      V1: ``data_param { scale mean_file ... }``         ``transform_param``
 3      V1: ``layers { type: CONVOLUTION blobs_lr: 1 }``   ``layer { type: "Convolution" param { lr_mult: 1 } }``
 4      ``input``, ``input_dim``, ``input_shape``          an Input layer named ``input``, the first of the net
-5      BatchNorm with three ``param``                     none: its blobs are not learnt
-=====  =================================================  ====================================================
+5      BatchNorm with three ``param``                     the same with lr_mult and decay_mult 0: nothing to learn
+=====  =================================================  =======================================================
 
 Messages are changed in place. A layer keeps its line. What was converted is logged, one line for each kind.
 """
@@ -134,16 +134,18 @@ def upgrade_net(net: NetParameter, lines: Lines) -> Lines:
     elif net.input_dim or net.input_shape:
         field = "input_dim" if net.input_dim else "input_shape"
         _log.warning("%s: '%s' without 'input' has no effect", lines.at(field).where() or source, field)
-    cleared = [layer for layer in net.layer if _is_old_batch_norm(layer)]
-    for layer in cleared:
-        layer.ClearField("param")
-    if cleared:
-        _log.info("%s: dropped the three 'param' of %d old BatchNorm layers", source, len(cleared))
+    frozen = [layer for layer in net.layer if _is_old_batch_norm(layer)]
+    for layer in frozen:
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0
+    if frozen:
+        _log.info("%s: set lr_mult and decay_mult of %d old BatchNorm layers to 0", source, len(frozen))
     return lines
 
 
 def _is_old_batch_norm(layer: LayerParameter) -> bool:
-    return layer.type == "BatchNorm" and len(layer.param) == 3
+    three = layer.type == "BatchNorm" and len(layer.param) == 3
+    return three and any(spec.lr_mult or spec.decay_mult for spec in layer.param)
 
 
 def _move_transform(layer: V1LayerParameter) -> bool:

@@ -323,9 +323,13 @@ def test_inputs_that_do_nothing_are_said(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_old_batch_norm() -> None:
-    three = "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }"
+    """Three params are the old form; Caffe freezes them and keeps the rest, such as the name they are shared by."""
+    three = 'param { name: "mean" lr_mult: 1 } param { lr_mult: 0 } param { decay_mult: 2 }'
     net, _ = parse_net(f'layer {{ name: "b" type: "BatchNorm" {three} }} layer {{ name: "s" type: "Scale" {three} }}')
-    assert [len(layer.param) for layer in net.layer] == [0, 3]
+    norm, scale = net.layer
+    assert [(spec.lr_mult, spec.decay_mult) for spec in norm.param] == [(0, 0)] * 3
+    assert norm.param[0].name == "mean"
+    assert [spec.lr_mult for spec in scale.param] == [1, 0, 1]
     two, _ = parse_net('layer { type: "BatchNorm" param { lr_mult: 0 } param { lr_mult: 0 } }')
     assert len(two.layer[0].param) == 2
 

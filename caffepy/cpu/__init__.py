@@ -14,7 +14,8 @@ from caffepy.cpu.gemm import InnerProduct
 from caffepy.cpu.hinge_loss import HingeLoss
 from caffepy.cpu.im2col import Im2col
 from caffepy.cpu.infogain_loss import InfogainLoss
-from caffepy.cpu.lrn import LRN, LRNWithin
+from caffepy.cpu.lrn import LRN
+from caffepy.cpu.lrn_within import LRNWithin
 from caffepy.cpu.lstm import LSTMUnit
 from caffepy.cpu.multinomial_loss import MultinomialLoss
 from caffepy.cpu.nesterov import Nesterov

@@ -1,4 +1,4 @@
-"""Local response normalisation, across channels and within them."""
+"""Local response normalisation across channels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
-from caffepy.cpu.pool import AvePool
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
 
-__all__ = ["LRN", "LRNWithin"]
+__all__ = ["LRN", "powers"]
 
 Shape = tuple[int, ...]
 
@@ -80,59 +79,8 @@ class LRN:
         )
 
 
-class LRNWithin:
-    """``y = x * (1 + alpha * m)^-beta``, m the mean of x^2 over the ``size x size`` window; x (N, C, H, W).
-
-    The mean is Caffe's average pooling with pad (size - 1) / 2 and stride 1: zeros around the image count. k is not
-    used, as in Caffe's lrn_layer.cpp.
-
-    Args:
-        backend: the CPU.
-        size: of the window, odd.
-        alpha, beta: as above.
-    """
-
-    def __init__(self, backend: Backend, size: int, alpha: float, beta: float) -> None:
-        self._backend = backend
-        pad = (size - 1) // 2
-        self._pool = AvePool(backend, (size, size), (1, 1), (pad, pad))
-        kind = backend.dtype.type
-        self._alpha, self._beta = kind(alpha), kind(beta)
-        self._shape: Shape = ()
-
-    def plan(self, x_shape: Shape) -> None:
-        """Make room for ``1 + alpha m``, which backward reads."""
-        if x_shape != self._shape:
-            self._shape = x_shape
-            self._scale = self._backend.empty(x_shape)
-            self._pool.plan(x_shape, x_shape)
-            self._backend.scratch((2, *x_shape))
-
-    def forward(self, x: Array, out: Array) -> None:
-        """``out`` may not be ``x``."""
-        scale = self._scale
-        np.multiply(x, x, out=out)
-        self._pool.forward(out, scale)
-        np.multiply(scale, self._alpha, out=scale)
-        np.add(scale, 1, out=scale)
-        np.power(scale, -self._beta, out=out)
-        np.multiply(out, x, out=out)
-
-    def backward(self, x: Array, y: Array, dy: Array, out: Array) -> None:
-        """Of the last `forward`; ``out`` may not be ``dy``."""
-        part, pooled = self._backend.scratch((2, *self._shape))
-        np.multiply(dy, y, out=part)
-        np.divide(part, self._scale, out=part)
-        self._pool.backward(part, pooled)
-        np.multiply(pooled, x, out=pooled)
-        np.multiply(pooled, -2 * self._alpha * self._beta, out=pooled)
-        np.power(self._scale, -self._beta, out=out)
-        np.multiply(out, dy, out=out)
-        np.add(out, pooled, out=out)
-
-
 @kernel
-def _powers(scale: Array, beta: float, out: Array) -> None:
+def powers(scale: Array, beta: float, out: Array) -> None:
     """out = scale^beta; by square roots, several times as fast, for AlexNet's 0.75 and for 0.5."""
     count = np.uintp(out.size)
     if beta == 0.75:
@@ -192,7 +140,7 @@ def _forward(
                 _window_sum(squares, c, size, total[: end - begin])
                 for p in range(count):
                     s[p] = k + alpha * total[p]
-                _powers(s, beta, result)
+                powers(s, beta, result)
                 for p in range(count):
                     result[p] = values[p] / result[p]
 
@@ -228,6 +176,6 @@ def _backward(
             for c in range(channels):
                 grad, value, result = dy[n, c, begin:end], x[n, c, begin:end], dx[n, c, begin:end]
                 _window_sum(ratios, c, size, total[: end - begin])
-                _powers(scale[n, c, begin:end], beta, power[: end - begin])
+                powers(scale[n, c, begin:end], beta, power[: end - begin])
                 for p in range(count):
                     result[p] = grad[p] / power[p] - factor * value[p] * total[p]

@@ -80,7 +80,7 @@ def test_the_sum_does_not_depend_on_threads():
 @pytest.mark.parametrize("value", [3, -1, np.nan, np.inf, 1e30])
 def test_labels_that_are_no_class(value):
     prob, label, h = draw((4, 3, 5))
-    label[2, 3] = label[3, 0] = value
+    label[2, 3] = label[3, 4] = value
     for threads in (1, 3):
         with pytest.raises(LayerError, match=r"of sample 2, position 3 in the batch is not in 0\.\.2.*ignore_label"):
             make((4, 3, 5), 255, threads=threads).forward(prob, label, h, np.empty(2, np.float32))

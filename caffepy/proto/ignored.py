@@ -35,6 +35,9 @@ IGNORED: dict[str, str] = {
     "SolverParameter.device_id": _COMMAND_LINE,
     "SolverParameter.layer_wise_reduce": "when gradients are reduced is chosen by the library",
     "SolverParameter.solver_mode": _COMMAND_LINE,
+    "WindowDataParameter.crop_size": _TRANSFORM,
+    "WindowDataParameter.mean_file": _TRANSFORM,
+    "WindowDataParameter.mirror": _TRANSFORM,
 }
 """``Message.field`` to the reason why it has no effect."""
 

@@ -7,6 +7,7 @@ import math
 from caffepy.blob import Blob
 from caffepy.errors import LayerError
 from caffepy.layer import Layer, register_layer
+from caffepy.layers._loss import Normalizer, check_batch
 from caffepy.proto import caffe_pb2
 
 __all__ = ["SoftmaxWithLoss"]
@@ -39,26 +40,22 @@ class SoftmaxWithLoss(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.loss_param
-        self.normalization = param.normalization
+        mode = param.normalization
         if param.HasField("normalize") and not param.HasField("normalization"):
-            self.normalization = _MODE.VALID if param.normalize else _MODE.BATCH_SIZE
+            mode = _MODE.VALID if param.normalize else _MODE.BATCH_SIZE
+        self.normalizer = Normalizer(self, mode)
         self.given_axis = self.param.softmax_param.axis
         self.softmax = self.ops.Softmax(self.backend)
         ignore_label = param.ignore_label if param.HasField("ignore_label") else None
         self.softmax_loss = self.ops.SoftmaxLoss(self.backend, ignore_label)
         self.prob = Blob(self.backend)
-        # Sum of losses and number of labels; the normalizer; the gradient's scale. They stay on the device.
+        # Sum of losses and number of labels, and the gradient's scale. On the device: nothing waits for them.
         self.sums = self.backend.zeros((2,))
-        self.normalizer = self.backend.zeros((1,))
         self.scale = self.backend.zeros((1,))
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scores, labels = bottom
-        if scores.shape[:1] != labels.shape[:1]:
-            raise self.error(
-                "The data and label should have the same first dimension; "
-                f"got scores {scores.shape_string} and labels {labels.shape_string}."
-            )
+        check_batch(self, scores, labels)
         axis = self.axis(scores, self.given_axis, "softmax_param.axis")
         outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
         if outer * inner != labels.count:
@@ -71,8 +68,7 @@ class SoftmaxWithLoss(Layer):
         self.softmax.plan(shape)
         self.softmax_loss.plan(shape)
         self.prob.reshape(*scores.shape)
-        fixed = {_MODE.FULL: outer * inner, _MODE.BATCH_SIZE: outer}.get(self.normalization, 1)
-        self.normalizer.fill(max(fixed, 1))
+        self.normalizer.reshape(outer, inner)
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape(*scores.shape)
@@ -84,13 +80,12 @@ class SoftmaxWithLoss(Layer):
             self.softmax_loss.forward(self.prob.data, bottom[1].data, self.sums)
         except LayerError as error:
             raise self.error(str(error)) from None
-        if self.normalization == _MODE.VALID:
-            self.xp.maximum(self.sums[1:], 1, out=self.normalizer)
-        self.xp.divide(self.sums[:1], self.normalizer, out=top[0].data.reshape(1))
+        self.normalizer.count(self.sums[1:])
+        self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[1]:
             raise self.error("SoftmaxWithLoss Layer cannot backpropagate to label inputs.")
         if propagate_down[0]:
-            self.xp.divide(top[0].diff.reshape(1), self.normalizer, out=self.scale)
+            self.xp.divide(top[0].diff.reshape(1), self.normalizer.value, out=self.scale)
             self.softmax_loss.backward(self.prob.data, bottom[1].data, self.scale, bottom[0].diff)

@@ -118,7 +118,7 @@ def test_a_batch_of_more_than_one_label_each(backend):
 
 
 def test_another_batch_size(backend):
-    with pytest.raises(LayerError, match="The data and label should have the same first dimension; got scores 2 3"):
+    with pytest.raises(LayerError, match="The data and label should have the same first dimension; got 2 3"):
         under(backend, bottoms=[(2, 3), (3,)]).forward()
 
 

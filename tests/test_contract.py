@@ -20,6 +20,7 @@ WITHOUT_CASES = {
     "HDF5Output": "writes a file and has no tops: tests/layers/test_hdf5_output.py",
     "ImageData": "reads image files: tests/layers/test_image_data.py",
     "MemoryData": "shows what the caller gives it: tests/layers/test_memory_data.py",
+    "Python": "runs the user's code, which a case cannot allow: tests/layers/test_python.py",
     "WindowData": "reads a window file: tests/layers/test_window_data.py",
     "Input": "its tops hold what the user writes there: tests/layers/test_input.py",
 }

@@ -318,7 +318,7 @@ def test_share_in_parallel_is_ignored_and_that_is_said(module):
         ("number", r"class '.*.number' is no layer: derive it from caffe.Layer\. Layers of"),
         (
             "Stranger",
-            r"class '.*' is no layer: derive it from caffe.Layer of caffepy; its Layer is that of 'pyloss_.*': write 'import",
+            r"class '.*' is no layer: derive it from caffe.Layer of caffepy; its Layer is that of 'pyloss_.*': write",
         ),
         ("NoForward", r"class '.*.NoForward' has no method forward and no reshape: a layer needs it"),
         ("Picky", r"'.*.Picky', __init__: TypeError: .*positional argument"),

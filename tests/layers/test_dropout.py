@@ -26,7 +26,7 @@ CASES = [
     case(HALF, [(1, 6)], reference=same, label="TEST, batch 1"),
     case('type: "Dropout" dropout_param { dropout_ratio: 0 }', [(2, 6)], phase="TRAIN", reference=same, label="none"),
     case('type: "Dropout" dropout_param { dropout_ratio: 0.9 }', [(4, 30)], reference=same, label="TEST, 0.9"),
-    # No reference: which units fall is the business of the tests below; that forward and backward agree, of the suite's.
+    # No reference: which units fall the tests below say; that forward and backward agree, the suite.
     case(HALF, [(4, 30)], phase="TRAIN", label="TRAIN"),
 ]
 

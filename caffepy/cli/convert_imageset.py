@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import database_option, resize_options, written_as_lmdb
+from caffepy.cli.options import database_option, resize_options
 
 if TYPE_CHECKING:
     from caffepy.data.convert import ConversionReport
@@ -41,7 +41,6 @@ def command(rootfolder: str, paths: tuple[str, ...], **flags: Any) -> int:
 
     A missing or damaged image is an error unless --skip-bad is given.
     """
-    written_as_lmdb(flags["backend"])
     wanted = 1 if flags["class_folders"] else 2
     if flags["dry_run"] and len(paths) == wanted - 1:
         paths = (*paths, "")
@@ -74,6 +73,7 @@ def command(rootfolder: str, paths: tuple[str, ...], **flags: Any) -> int:
                 rootfolder,
                 paths[-1],
                 settings,
+                backend=flags["backend"].upper(),
                 threads=flags["threads"] or os.cpu_count() or 1,
                 progress=progress,
             )

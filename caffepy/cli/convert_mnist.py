@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import database_option, resize_options, written_as_lmdb
+from caffepy.cli.options import database_option, resize_options
 
 __all__ = ["command"]
 
@@ -24,7 +24,6 @@ def command(
     images: str, labels: str, db_name: str, backend: str, resize_height: int, resize_width: int, encode_type: str
 ) -> None:
     """Make the database DB_NAME of the digits in IMAGES and LABELS (idx3-ubyte and idx1-ubyte files, .gz or not)."""
-    written_as_lmdb(backend)
     from caffepy.cli.output import counting, logged
     from caffepy.data.mnist import convert_mnist
 
@@ -35,6 +34,7 @@ def command(
                 images,
                 labels,
                 db_name,
+                backend=backend.upper(),
                 encode_type=encode_type,
                 resize_height=resize_height,
                 resize_width=resize_width,

@@ -18,7 +18,6 @@ __all__ = [
     "open_backend",
     "resize_options",
     "state_options",
-    "written_as_lmdb",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -51,18 +50,6 @@ def resize_options(function: Function) -> Function:
     size = click.IntRange(0)
     function = click.option("--resize-width", type=size, default=0, help="Width images are resized to.")(function)
     return click.option("--resize-height", type=size, default=0, help="Height images are resized to.")(function)
-
-
-def written_as_lmdb(backend: str) -> None:
-    """Refuse to write a LevelDB.
-
-    Raises:
-        UsageError: ``backend`` is not lmdb.
-    """
-    if backend.lower() != "lmdb":
-        raise click.UsageError(
-            "caffepy writes LMDBs only. Leave -backend out, and write 'backend: LMDB' in data_param."
-        )
 
 
 def comma_list(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Images and their labels into an LMDB, as Caffe's convert_imageset does it, but never silently an empty one."""
+"""Images and their labels into a database, as Caffe's convert_imageset does it, but never silently an empty one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from caffepy.data.datum import decode_image, encode
 from caffepy.data.image_list import Entry, image_path, missing_files
 from caffepy.data.in_order import in_order
-from caffepy.data.lmdb_writer import LmdbWriter
 from caffepy.data.resize import resize
+from caffepy.data.writer import new_database
 from caffepy.errors import DataError
 from caffepy.random import Stream
 
@@ -87,10 +87,11 @@ def convert_images(
     database: str | os.PathLike[str],
     settings: ConversionSettings | None = None,
     *,
+    backend: str = "LMDB",
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ConversionReport:
-    """Write an LMDB of the images in ``entries``, below the folder ``root``; keys are ``%08d_name``.
+    """Write an LMDB, or a LEVELDB, of the images in ``entries``, below the folder ``root``; keys are ``%08d_name``.
 
     ``progress(done, total)`` is called after each image. The database has the same bytes whatever ``threads`` is, and
     appears whole or not at all.
@@ -118,7 +119,7 @@ def convert_images(
             return error
 
     first: tuple[str, tuple[int, ...]] | None = None
-    with LmdbWriter(database) as writer:
+    with new_database(database, backend) as writer:
         for (number, entry), made in zip(numbered, in_order(encode_one, numbered, threads), strict=True):
             if isinstance(made, DataError):
                 if not settings.skip_bad:

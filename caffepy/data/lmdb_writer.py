@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import lmdb
 
+from caffepy.data.new_folder import new_folder
 from caffepy.data.source import key_text
 from caffepy.errors import DataError
 
 __all__ = ["LmdbWriter"]
-
-logger = logging.getLogger("caffepy")
 
 # Caffe's convert_imageset commits as often.
 _COMMIT_EVERY = 1000
@@ -46,30 +43,20 @@ class LmdbWriter:
         self.count = 0
         self._pending: list[tuple[bytes, bytes]] = []
         self._environment: Any = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> LmdbWriter:
-        target = self.path.absolute()
-        if target.exists() or target.is_symlink():
-            raise DataError(
-                f"cannot make the database '{self.path}': mkdir {self.path} failed, it exists. "
-                "Remove it first, or give another name."
-            )
-        if not target.parent.is_dir():
-            raise DataError(f"cannot make the database '{self.path}': there is no folder '{target.parent}'.")
-        for left in target.parent.glob(f".{target.name}.*.partial"):
-            logger.warning(
-                "'%s' is left from an interrupted conversion, or of one still running; it may be removed.", left
-            )
-        self._folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-        try:
-            self._folder.mkdir()
-            # No lock file: nobody else knows this folder, and Caffe reads without one.
-            self._environment = lmdb.open(
-                os.fspath(self._folder), map_size=_FIRST_MAP_SIZE, lock=False, max_dbs=0, mode=0o644, sync=False
-            )
-        except (OSError, lmdb.Error) as error:
-            self._discard()
-            raise DataError(f"cannot make the database '{self.path}': {error}.") from error
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(new_folder(self.path))
+                # No lock file: nobody else knows this folder, and Caffe reads without one.
+                self._environment = lmdb.open(
+                    os.fspath(folder), map_size=_FIRST_MAP_SIZE, lock=False, max_dbs=0, mode=0o644, sync=False
+                )
+            except (OSError, lmdb.Error) as error:
+                raise DataError(f"cannot make the database '{self.path}': {error}.") from error
+            stack.callback(self._environment.close)
+            self._stack = stack.pop_all()
         return self
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -87,22 +74,15 @@ class LmdbWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._discard()
+            self._stack.__exit__(kind, error, traceback)
             return
         try:
-            self._commit()
-            self._environment.sync(True)
-            self._environment.close()
-            target = self.path.absolute()
-            os.rename(self._folder, target)
-            _sync_folder(target)
-            _sync_folder(target.parent)
+            # The context of the folder must see an error here, or it would keep the folder.
+            with self._stack:
+                self._commit()
+                self._environment.sync(True)
         except (OSError, lmdb.Error) as failure:
-            self._discard()
             raise DataError(f"cannot finish the database '{self.path}': {failure}.") from failure
-        except BaseException:
-            self._discard()
-            raise
 
     def _commit(self) -> None:
         while True:
@@ -118,18 +98,3 @@ class LmdbWriter:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
             except lmdb.Error as error:
                 raise DataError(f"cannot write the database '{self.path}': {error}.") from error
-
-    def _discard(self) -> None:
-        if self._environment is not None:
-            self._environment.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""MNIST's files of images and labels (IDX) into an LMDB, as Caffe's convert_mnist_data does it."""
+"""MNIST's files of images and labels (IDX) into a database, as Caffe's convert_mnist_data does it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.datum import encode
-from caffepy.data.lmdb_writer import LmdbWriter
 from caffepy.data.resize import resize
+from caffepy.data.writer import new_database
 from caffepy.errors import DataError
 
 __all__ = ["convert_mnist", "read_idx"]
@@ -68,12 +68,13 @@ def convert_mnist(
     labels: str | os.PathLike[str],
     database: str | os.PathLike[str],
     *,
+    backend: str = "LMDB",
     encode_type: str = "",
     resize_height: int = 0,
     resize_width: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write an LMDB of an image file and its label file; keys are ``%08d``. Gives the number of records.
+    """Write an LMDB, or a LEVELDB, of an image file and its label file; keys are ``%08d``. Gives the number of records.
 
     Pixels are stored raw, byte for byte as Caffe's tool stores them, or compressed with ``encode_type`` jpg or png.
     ``resize_height`` and ``resize_width`` enlarge the digits (bilinear), for nets that need larger images.
@@ -89,7 +90,7 @@ def convert_mnist(
         )
     if (resize_height > 0) != (resize_width > 0) or min(resize_height, resize_width) < 0:
         raise DataError(f"resize_height {resize_height} and resize_width {resize_width}: give both, or none.")
-    with LmdbWriter(database) as writer:
+    with new_database(database, backend) as writer:
         for number, (image, label) in enumerate(zip(pixels, classes.tolist(), strict=True)):
             planes = image[None]
             if resize_height:

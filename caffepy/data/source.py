@@ -52,12 +52,13 @@ def open_source(path: str | os.PathLike[str], backend: str = "LMDB", *, readahea
     """Open the database at ``path`` for reading.
 
     Args:
-        path: the database's folder, relative to the working directory; an LMDB may also be named by its ``data.mdb``.
+        path: the database's folder, relative to the working directory; an LMDB may also be named by its ``data.mdb``, a
+            LevelDB by its ``CURRENT``.
         backend: ``"LMDB"`` or ``"LEVELDB"``, the names of ``data_param.backend``.
         readahead: let the system read ahead: good for records in order, bad for shuffled ones that memory cannot hold.
 
     Raises:
-        DataError: nothing there, something else there, an empty or a damaged database. LevelDB is not read yet.
+        DataError: nothing there, something else there, an empty or a damaged database.
     """
     text = os.fspath(path)
     if backend not in ("LMDB", "LEVELDB"):
@@ -68,7 +69,14 @@ def open_source(path: str | os.PathLike[str], backend: str = "LMDB", *, readahea
         raise DataError(_missing(text))
     kind = _kind(where)
     if kind == "LEVELDB":
-        raise DataError(_is_leveldb(text, backend))
+        if backend == "LMDB":
+            raise DataError(
+                f"database '{text}' is a LevelDB, not an LMDB (it has CURRENT and MANIFEST files). "
+                "Write 'backend: LEVELDB' in its data_param."
+            )
+        from caffepy.data.leveldb_source import LeveldbSource
+
+        return LeveldbSource(text, where if where.is_dir() else where.parent)
     if backend == "LEVELDB":
         if kind == "LMDB":
             raise DataError(
@@ -130,16 +138,6 @@ def _missing(text: str) -> str:
         f"there is no database '{text}': looked for '{absolute}' (working directory '{os.getcwd()}').{beside} "
         "Caffe's words: Check failed: mdb_status == 0 (2 vs. 0) No such file or directory"
     )
-
-
-def _is_leveldb(text: str, backend: str) -> str:
-    convert = (
-        "LevelDB is not read yet: make an LMDB of the same images with 'caffepy convert-imageset' "
-        "(or with Caffe's convert_imageset -backend lmdb) and write 'backend: LMDB'."
-    )
-    if backend == "LMDB":
-        return f"database '{text}' is a LevelDB, not an LMDB (it has CURRENT and MANIFEST files). {convert}"
-    return f"database '{text}', backend LEVELDB: {convert}"
 
 
 def _contents(where: Path) -> str:

@@ -101,6 +101,14 @@ def test_wrong_arguments(run, photos):
     result = run("convert-imageset", "photos", "list.txt")
     assert result.code == 2
     assert "Expected ROOTFOLDER LISTFILE DB_NAME; got 2 of them." in result.err
-    result = run("convert-imageset", "-backend=leveldb", "photos", "list.txt", "db")
-    assert result.code == 2
-    assert "caffepy writes LMDBs only. Leave -backend out" in result.err.replace("\n", " ")
+
+
+def test_a_leveldb(run, photos):
+    for backend in ("lmdb", "leveldb"):
+        result = run("convert-imageset", f"-backend={backend}", "photos", "list.txt", backend)
+        assert result.code == 0, result.err
+    one, other = open_source("lmdb"), open_source("leveldb", "LEVELDB")
+    assert len(one) == len(other)
+    assert [one.read(i) for i in range(len(one))] == [other.read(i) for i in range(len(other))]
+    one.close()
+    other.close()

@@ -53,7 +53,17 @@ def test_convert_mnist_refuses(run, mnist):
     result = run("convert-mnist", "labels", "images.gz", "db")
     assert result.code == 1
     assert "Are images and labels exchanged?" in result.err
-    assert "LMDBs only" in run("convert-mnist", "-backend=leveldb", "images.gz", "labels", "db").err
+
+
+def test_convert_mnist_to_a_leveldb(run, mnist):
+    for backend in ("lmdb", "leveldb"):
+        result = run("convert-mnist", f"-backend={backend}", "images.gz", "labels", backend)
+        assert result.code == 0, result.err
+    one, other = open_source("lmdb"), open_source("leveldb", "LEVELDB")
+    assert [one.read(i) for i in range(len(one))] == [other.read(i) for i in range(len(other))]
+    one.close()
+    other.close()
+    assert run("check-data", "-backend=leveldb", "leveldb").code == 0
 
 
 def test_compute_image_mean(run, mnist):

@@ -102,15 +102,15 @@ def test_an_empty_database_says_so(make_lmdb):
 
 def test_leveldb_given_as_lmdb(tmp_path):
     (tmp_path / "CURRENT").write_text("MANIFEST-000002\n")
-    with pytest.raises(DataError, match=r"is a LevelDB, not an LMDB .*write 'backend: LMDB'"):
+    with pytest.raises(DataError, match=r"is a LevelDB, not an LMDB .*Write 'backend: LEVELDB'"):
         open_source(tmp_path, "LMDB")
     with pytest.raises(DataError, match=r"is a LevelDB, not an LMDB"):
         open_source(tmp_path / "CURRENT", "LMDB")
 
 
-def test_leveldb_is_not_read_yet(tmp_path):
+def test_an_incomplete_leveldb(tmp_path):
     (tmp_path / "MANIFEST-000002").touch()
-    with pytest.raises(DataError, match=r"backend LEVELDB: LevelDB is not read yet: make an LMDB.*convert-imageset"):
+    with pytest.raises(DataError, match=r"is damaged or incomplete: CURRENT: No such file"):
         open_source(tmp_path, "LEVELDB")
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import threading
 
 import lmdb
 import numpy as np
 import pytest
+from PIL import Image
 
 from caffepy.data.colour_noise import compute_colour_noise, write_colour_noise
+from caffepy.data.convert import ConversionSettings, convert_images
+from caffepy.data.datum import decode_image
+from caffepy.data.image_list import Entry
 from caffepy.data.options import DataOptions
+from caffepy.data.resize import resize
 from caffepy.data.source import open_source
+from caffepy.data.writer import new_database
 from caffepy.devices import get_backend
 from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.net import Net
@@ -142,10 +149,6 @@ def test_colour_noise_is_for_training(backend, database, tmp_path):
 
 
 def encode(image, kind):
-    import io
-
-    from PIL import Image
-
     memory = io.BytesIO()
     Image.fromarray(image).save(memory, kind)
     return caffe_pb2.Datum(encoded=True, data=memory.getvalue()).SerializeToString()
@@ -243,3 +246,55 @@ def test_backward_does_nothing(backend, database):
         made.forward()
         entry = made.entries[0]
         entry.layer.backward(entry.top, [], [])
+
+
+@pytest.mark.parametrize("kind", ["LMDB", "LEVELDB"])
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"resize_height": 8, "resize_width": 9},
+        {"encoded": True},
+        {"encode_type": "png"},
+        {"encode_type": "jpg"},
+        {"encoded": True, "resize_height": 8, "resize_width": 9},
+        {"encode_type": "jpg", "resize_height": 8, "resize_width": 9},
+    ],
+    ids=lambda settings: "-".join(f"{name}={value}" for name, value in settings.items()) or "raw",
+)
+def test_databases_of_convert_imageset_in_all_variants(backend, tmp_path, kind, gray, settings):
+    smooth = [np.add.outer(np.add.outer([0, 9, 30], np.arange(16) * (i + 1)), np.arange(12) * 3) for i in range(5)]
+    smooth = [image.astype(np.uint8) for image in smooth]
+    entries = [Entry(f"{i}.png", 10 + i) for i in range(5)]
+    for entry, image in zip(entries, smooth, strict=True):
+        Image.fromarray(image[::-1].transpose(1, 2, 0)).save(tmp_path / entry.name)
+    convert_images(entries, tmp_path, tmp_path / "db", ConversionSettings(gray=gray, **settings), backend=kind)
+    # Without a backend Caffe reads a LevelDB.
+    fields = "batch_size: 5" + (" backend: LMDB" if kind == "LMDB" else "")
+    with Net(
+        parse_net(f'layer {{ type: "Data" top: "d" top: "l" data_param {{ source: "{tmp_path}/db" {fields} }} }}'),
+        caffe_pb2.TEST,
+        get_backend(backend),
+    ) as made:
+        data, label = passes(made, 1)
+    expected = [decode_image((tmp_path / e.name).read_bytes(), "", color="gray" if gray else "color") for e in entries]
+    if "resize_height" in settings:
+        expected = [resize(image, 8, 9) for image in expected]
+    assert label.tolist() == [10, 11, 12, 13, 14]
+    assert data.shape == (5, *expected[0].shape)
+    assert np.abs(data - np.stack(expected)).max() <= (8 if settings.get("encode_type") == "jpg" else 0)
+
+
+def test_two_nets_read_one_leveldb(backend, tmp_path):
+    with new_database(tmp_path / "db", "LEVELDB") as writer:
+        for i, image in enumerate(IMAGES):
+            datum = caffe_pb2.Datum(channels=3, height=6, width=5, data=image.tobytes(), label=10 + i)
+            writer.put(b"%08d" % i, datum.SerializeToString())
+    fields = "batch_size: 3 backend: LEVELDB"
+    with (
+        net(backend, tmp_path / "db", fields) as one,
+        net(backend, tmp_path / "db", fields, shuffle=True, phase=0) as two,
+    ):
+        assert (passes(one, 5)[1] == 10 + np.arange(15) % COUNT).all()
+        assert sorted(passes(two, 7)[1]) == sorted([*range(10, 17)] * 3)

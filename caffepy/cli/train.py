@@ -113,7 +113,7 @@ def _run(flags: _Flags, arguments: list[str], out: Console) -> None:
 
     param, lines = read_solver(flags.solver)
     folder = Path(flags.run_dir or Path(param.snapshot_prefix).parent)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder, "--run-dir" if flags.run_dir else f"snapshot_prefix '{param.snapshot_prefix}'")
     auto = flags.resume == "auto"
     state = latest_state(param.snapshot_prefix) if auto else flags.snapshot or flags.resume or None
     file = _log_file(folder / "train.log", keep=state is not None)
@@ -129,14 +129,34 @@ def _run(flags: _Flags, arguments: list[str], out: Console) -> None:
             raise
 
 
+def _make_folder(folder: Path, named_by: str) -> None:
+    """Raises SolverError, which says what names the folder."""
+    from caffepy.errors import SolverError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SolverError(
+            f"Cannot make the run's folder '{folder}', which {named_by} names: {error.strerror}. "
+            "Make sure that the directory exists and is writeable, or name another."
+        ) from error
+
+
 def _log_file(path: Path, keep: bool) -> logging.Handler:
     from caffepy.monitor.log import GlogFormatter
 
-    if path.exists() and not keep:
+    # The log of a start that failed is not worth that of the run before it.
+    if not keep and path.exists() and _has_trained(path):
         os.replace(path, path.with_name(f"{path.name}.old"))
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, mode="a" if keep else "w", encoding="utf-8")
     handler.setFormatter(GlogFormatter())
     return handler
+
+
+def _has_trained(log: Path) -> bool:
+    """Whether ``log`` is of a run that came to its first iteration or test."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return any("] Iteration " in line for line in file)
 
 
 def _settle(param: caffe_pb2.SolverParameter, flags: _Flags, state: str | None, folder: Path) -> None:

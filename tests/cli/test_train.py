@@ -204,6 +204,25 @@ def test_a_failure_is_in_the_log_too(run, project):
     )
 
 
+def test_starts_that_fail_do_not_cost_the_log_of_a_run(run, project):
+    net = (project / "net.prototxt").read_text()
+    run("train", "-solver=solver.prototxt", "-seed=1")
+    (project / "net.prototxt").write_text(net.replace('"Flatten"', '"Flaten"'))
+    for _ in range(2):
+        assert run("train", "-solver=solver.prototxt").code == 1
+    assert "random_seed 1," in (project / "out" / "train.log.old").read_text()
+    assert (project / "out" / "train.log").read_text().count("Unknown layer type: Flaten") == 1
+
+
+@pytest.mark.parametrize(("flags", "named"), [([], "snapshot_prefix 'out/tiny'"), (["--run-dir=out/a"], "--run-dir")])
+def test_a_folder_that_cannot_be_made(run, project, flags, named):
+    (project / "out").write_text("a file")
+    result = run("train", "-solver=solver.prototxt", *flags)
+    assert result.code == 1
+    folder = "out/a" if flags else "out"
+    assert f"Cannot make the run's folder '{folder}', which {named} names: " in result.err
+
+
 def test_data_options_reach_the_net(run, project):
     run("train", "-solver=solver.prototxt", "-seed=1")
     plain = weights(project / "out" / "tiny_iter_40.caffemodel")

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 
 from caffepy.backend import Backend
 from caffepy.data.options import DataOptions
+from caffepy.errors import SolverError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_solver
 from caffepy.proto.text import Lines
 from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
+from caffepy.solver.settings import refused
 from caffepy.solver.solver import Solver, register_solver, solver_class
 
 __all__ = [
@@ -51,6 +53,8 @@ def get_solver(
         param, lines = source, Lines.unknown()
     else:
         param, lines = read_solver(source)
-    return solver_class(param.type)(
-        param, lines, backend, data=data, allow_python_layers=allow_python_layers, observers=observers
-    )
+    try:
+        chosen = solver_class(param.type)
+    except SolverError as error:
+        raise refused(lines, "type", str(error)) from None
+    return chosen(param, lines, backend, data=data, allow_python_layers=allow_python_layers, observers=observers)

@@ -78,6 +78,11 @@ def check_policy(param: caffe_pb2.SolverParameter) -> None:
         SolverError: names the field.
     """
     if param.lr_policy not in POLICIES:
+        if not param.lr_policy:
+            raise SolverError(
+                "Unknown learning rate policy: '': lr_policy is not given. "
+                f'Add lr_policy: "fixed", or another of {", ".join(POLICIES)}.'
+            )
         hint = did_you_mean(param.lr_policy, list(POLICIES))
         raise SolverError(
             f"Unknown learning rate policy: '{param.lr_policy}'.{hint} lr_policy is one of {', '.join(POLICIES)}."

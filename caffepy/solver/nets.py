@@ -91,8 +91,9 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
             )
         loads += [general] * (given - len(loads))
     elif given != len(loads):
+        advice = "" if loads else ' Name the test net, test_net: "...", or take test_iter out.'
         raise SolverError(
-            f"{at}test_iter must be specified for each test network: {len(loads)} test nets, {given} test_iter."
+            f"{at}test_iter must be specified for each test network: {len(loads)} test nets, {given} test_iter.{advice}"
         )
     if solver.test_state and len(solver.test_state) != len(loads):
         raise SolverError(

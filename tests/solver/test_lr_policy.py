@@ -86,7 +86,7 @@ def test_current_step_of_the_other_policies():
     [
         ({"lr_policy": "Step"}, r"Unknown learning rate policy: 'Step'\. Did you mean 'step'\?"),
         ({"lr_policy": "plateau"}, "Unknown learning rate policy: 'plateau'.* is one of fixed, step, exp, inv, multi"),
-        ({}, "Unknown learning rate policy: ''"),
+        ({}, "Unknown learning rate policy: '': lr_policy is not given. Add lr_policy: \"fixed\", or another of .*inv"),
         ({"lr_policy": "step", "gamma": 0.1}, r'lr_policy: "step" needs stepsize > 0 .*; got 0'),
         ({"lr_policy": "step", "gamma": 0.1, "stepsize": -3}, r"stepsize > 0 .*; got -3"),
         ({"lr_policy": "sigmoid", "gamma": 0.1}, r'lr_policy: "sigmoid" needs stepsize > 0'),

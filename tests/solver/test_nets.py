@@ -91,7 +91,7 @@ EACH = "test_iter must be specified for each test network"
         ("net: FILE net_param NET(in)NET", f"{TWO}: .*; got net_param and net"),
         ("train_net: FILE train_net_param NET(in)NET", f"{TWO}: .*; got train_net_param and train_net"),
         ("train_net: FILE test_net: OTHER test_interval: 5", f"{EACH}: 1 test nets, 0 test_iter"),
-        ("train_net: FILE test_iter: 1 test_interval: 5", f"{EACH}: 0 test nets, 1 test_iter"),
+        ("train_net: FILE test_iter: 1 test_interval: 5", f"{EACH}: 0 test nets, 1 test_iter. Name the test net"),
         ("train_net: FILE test_net: OTHER test_iter: 1 test_iter: 1 test_interval: 5", f"{EACH}: 1 test nets, 2"),
         ("net: FILE test_net: OTHER test_net: FILE test_iter: 1 test_interval: 5", f"{EACH}: 2 test nets, 1 test_iter"),
         ("net: FILE test_iter: 1", r"test_interval must be positive .*\(Check failed: test_interval > 0\); got 0"),

@@ -365,7 +365,9 @@ def test_a_regularization_of_nothing_may_be_of_any_type(tmp_path):
 
 
 def test_an_unknown_solver_type(tmp_path):
-    with pytest.raises(SolverError, match=r"Unknown solver type: Sgd\. Did you mean 'SGD'\? Known types: .*SGD"):
+    with pytest.raises(
+        SolverError, match=r"solver\.prototxt:\d+: Unknown solver type: Sgd\. Did you mean 'SGD'\? Known types: .*SGD"
+    ):
         solver_of(tmp_path, NET, 'type: "Sgd"')
     assert solver_class("SGD").__name__ == "SGDSolver"
 

@@ -162,6 +162,15 @@ def _subtract_image(
 
 
 @kernel
+def _turn(row: NDArray[np.uint32], turned: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The row in mirrored order: read once forwards, where three planes would each read it backwards."""
+    last = np.uintp(row.size - 1)
+    for x in range(row.size):
+        turned[last - np.uintp(x)] = row[x]
+    return turned
+
+
+@kernel
 def _packed_channel_mean(
     image: NDArray[np.uint32],
     h_off: int,
@@ -172,19 +181,16 @@ def _packed_channel_mean(
     out: NDArray[np.float32],
 ) -> None:
     _, height, width = out.shape
-    last = np.uintp(width - 1)
+    turned = np.empty(width, np.uint32)
     for y in range(height):
         row = image[h_off + y, w_off : w_off + width]
+        if mirror:
+            row = _turn(row, turned)
         for c in range(3):
             bits = np.uint32(16 - 8 * c)
-            if mirror:
-                for x in range(width):
-                    level = np.int32((row[last - np.uintp(x)] >> bits) & np.uint32(255))
-                    out[c, y, x] = (np.float32(level) - offset[c]) * scale
-            else:
-                for x in range(width):
-                    level = np.int32((row[x] >> bits) & np.uint32(255))
-                    out[c, y, x] = (np.float32(level) - offset[c]) * scale
+            for x in range(width):
+                level = np.int32((row[x] >> bits) & np.uint32(255))
+                out[c, y, x] = (np.float32(level) - offset[c]) * scale
 
 
 @kernel
@@ -200,14 +206,17 @@ def _packed_image_mean(
 ) -> None:
     _, height, width = out.shape
     last = np.uintp(width - 1)
+    turned = np.empty(width, np.uint32)
     for y in range(height):
         row = image[h_off + y, w_off : w_off + width]
+        if mirror:
+            row = _turn(row, turned)
         for c in range(3):
             bits = np.uint32(16 - 8 * c)
             less = mean[c, h_off + y, w_off : w_off + width]
             if mirror:
                 for x in range(width):
-                    level = np.int32((row[last - np.uintp(x)] >> bits) & np.uint32(255))
+                    level = np.int32((row[x] >> bits) & np.uint32(255))
                     out[c, y, x] = (np.float32(level) - less[last - np.uintp(x)] + shift[c]) * scale
             else:
                 for x in range(width):

@@ -81,4 +81,7 @@ def _lines(report: DataReport) -> list[str]:
     if report.bad_count > len(report.bad):
         lines.append(f"bad: {report.bad_count - len(report.bad):,} more")
     lines += [f"warning: {warning}" for warning in report.warnings]
-    return [*lines, "Nothing is wrong." if report.ok else f"{report.bad_count:,} bad, {len(report.warnings)} warnings."]
+    return [
+        *lines,
+        "Nothing is wrong." if report.ok else f"{report.bad_count:,} bad, {len(report.warnings)} warning(s).",
+    ]

@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from caffepy.monitor.log import RUN
-from caffepy.solver.observer import Iteration, Observer
+from caffepy.solver.observer import End, Iteration, Observer
 
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
@@ -47,6 +47,13 @@ class Signals(Observer):
         self._solver = solver
 
     def on_iteration(self, event: Iteration) -> None:
+        self._tell()
+
+    def on_end(self, event: End) -> None:
+        # A stop in the middle of a test ends the run without another iteration.
+        self._tell()
+
+    def _tell(self) -> None:
         while self._notes:
             _log.info("%s", self._notes.pop(0))
 

@@ -74,7 +74,11 @@ class _Flags:
 @click.option("--colour-noise", type=click.FloatRange(0), default=0.0, metavar="SIGMA", help="AlexNet's; 0.1 there.")
 @click.option("--colour-pca", default="", metavar="FILE", help="Components for it; from the database unless given.")
 @click.option(
-    "--max-bad-records", type=click.IntRange(0), default=0, metavar="N", help="Pass over up to N. [default: 0]"
+    "--max-bad-records",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Pass over up to N undecodable ones a data layer. [default: 0]",
 )
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
 def command(**flags: Any) -> None:

@@ -247,20 +247,28 @@ class _Filler:
         passed_over: list[tuple[int, str]] = []
         while True:
             try:
-                name, image = self.images.load(record)
-                self._check_shape(image.array, name, batch_shape)
-                return _Found(record, name, image, passed_over)
+                name, image = self._load(record)
+                if self.image_shape:
+                    self._check_shape(image.array, name, batch_shape)
             except DataError as error:
                 passed_over.append((record, str(error)))
                 if len(passed_over) > min(self.max_bad_records, len(self.images) - 1):
                     raise DataError(too_many(str(error), self.max_bad_records)) from error
                 record = (record + 1) % len(self.images)
+                continue
+            if not self.image_shape:
+                # What does not fit the first record is a setting, not a bad record.
+                self.transform.check(image.array.shape, f"the first {name} of '{self.images.path}'")
+            return _Found(record, name, image, passed_over)
+
+    def _load(self, record: int) -> tuple[str, Image]:
+        try:
+            return self.images.load(record)
+        except DataError as error:
+            raise DataError(f"{self.transform.where}: {error} It is in '{self.images.path}'.") from error
 
     def _check_shape(self, image: NDArray[Any], name: str, batch_shape: tuple[int, ...]) -> None:
         shape, first, what = image.shape, self.image_shape, ""
-        if not first:
-            self.transform.check(shape, f"the first {name} of '{self.images.path}'")
-            return
         if shape == (batch_shape or first):
             return
         if shape[0] != first[0]:

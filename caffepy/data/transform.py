@@ -111,7 +111,7 @@ class Transform:
             if self.mean.size not in (1, channels):
                 raise DataError(
                     f"{self.where}: {self.mean.size} mean_value for {name} of {channels} channels. "
-                    f"Specify either 1 mean_value or as many as channels: {channels}"
+                    f"Specify either 1 mean_value or as many as channels: {channels}."
                 )
         elif self.mean.shape != shape:
             raise DataError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from caffepy.errors import SolverError
+from caffepy.errors import ParseError, SolverError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_net
 from caffepy.proto.text import Lines
@@ -36,6 +36,19 @@ def _inline(message: caffe_pb2.NetParameter, lines: Lines) -> _Load:
     return load
 
 
+def _from_file(path: str, lines: Lines) -> _Load:
+    def load() -> tuple[caffe_pb2.NetParameter, Lines]:
+        try:
+            return read_net(path)
+        except ParseError as error:
+            if os.path.exists(path):
+                raise
+            # What has to change is the line of the solver that names it.
+            raise ParseError(f"{_at(lines)}{error}") from None
+
+    return load
+
+
 def _spec(load: _Load, phase: int, extra: caffe_pb2.NetState | None) -> NetSpec:
     param, lines = load()
     state = caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(phase))
@@ -57,7 +70,7 @@ def train_spec(solver: caffe_pb2.SolverParameter, lines: Lines) -> NetSpec:
             sources[name] = _inline(getattr(solver, name), lines.at(name))
     for name in ("train_net", "net"):
         if solver.HasField(name):
-            sources[name] = partial(read_net, getattr(solver, name))
+            sources[name] = _from_file(getattr(solver, name), lines.at(name))
     fields = "net, net_param, train_net, train_net_param"
     if not sources:
         raise SolverError(f"{_at(lines)}SolverParameter must specify a train net using one of these fields: {fields}.")
@@ -76,13 +89,13 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
         SolverError: test_iter, test_state or test_interval do not fit their number.
     """
     loads = [_inline(param, lines.at("test_net_param", i)) for i, param in enumerate(solver.test_net_param)]
-    loads += [partial(read_net, path) for path in solver.test_net]
+    loads += [_from_file(path, lines.at("test_net", i)) for i, path in enumerate(solver.test_net)]
     at = _at(lines)
     general: _Load | None = None
     if solver.HasField("net_param"):
         general = _inline(solver.net_param, lines.at("net_param"))
     elif solver.HasField("net"):
-        general = partial(read_net, solver.net)
+        general = _from_file(solver.net, lines.at("net"))
     given = len(solver.test_iter)
     if general is not None:
         if given < len(loads):

@@ -47,6 +47,11 @@ def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
     for name in ("base_lr", "gamma", "power", "momentum", "weight_decay"):
         if not math.isfinite(getattr(param, name)):
             raise refused(lines, name, f"{name} must be a finite number; got {getattr(param, name)}.")
+    if not param.HasField("max_iter"):
+        _log.warning("max_iter is not given and so is 0: solve makes no update.")
+    if param.test_interval > 0 and not param.test_iter:
+        _log.warning("test_interval: %d without test_iter tests nothing; test_iter: 100 is 100 batches a test.",
+                     param.test_interval)  # fmt: skip
     for name in ("display", "snapshot"):
         every = getattr(param, name)
         if every < 0:

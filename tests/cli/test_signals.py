@@ -12,7 +12,7 @@ import pytest
 
 from caffepy.cli.signals import Signals
 from caffepy.monitor.metrics import read_metrics
-from caffepy.solver.observer import Iteration
+from caffepy.solver.observer import End, Iteration
 from tests.cli.test_train import strip, weights
 from tests.monitor import fake_run
 
@@ -184,3 +184,13 @@ def test_the_answer_on_a_terminal_is_at_once(capfd, caplog):
         assert not caplog.records
         signals.on_iteration(Iteration(0, fake_run.loss_at(0)))
         assert [record.getMessage() for record in caplog.records] == ["SIGINT: snapshot after this iteration."]
+
+
+def test_a_stop_in_the_middle_of_a_test_is_in_the_log(caplog):
+    """No iteration follows it."""
+    signals = Signals("stop", "snapshot")
+    signals.on_begin(fake_run.solver())
+    signals._note("SIGTERM: stop after this iteration.")
+    with caplog.at_level("INFO", "caffepy"):
+        signals.on_end(End(3, True))
+    assert [record.getMessage() for record in caplog.records] == ["SIGTERM: stop after this iteration."]

@@ -254,7 +254,9 @@ def test_bad_records_are_replaced_by_the_next_good_one(make_reader, holed, caplo
     assert reader.bad_records == 3
     messages = [record.getMessage() for record in caplog.records]
     for number, (key, message) in enumerate(zip(("00000003", "00000004", "00000008"), messages, strict=True), 1):
-        assert message.startswith(f"bad record {number} of 3 allowed: record '{key}': Incorrect data field size 59")
+        where = f"bad record {number} of 3 allowed: net.prototxt:3: layer 'data': record '{key}': "
+        assert message.startswith(where + "Incorrect data field size 59")
+        assert message.endswith(f"It is in '{holed}'.")
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -358,8 +360,10 @@ def test_a_later_record_that_is_too_small_for_the_crop(make_reader, make_lmdb):
 
 def test_the_first_record_is_checked_at_the_start(make_reader, ten):
     said = r"the first record '00000000' of '.*' is 2 x 6 x 5, too small for crop_size 224"
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=said) as caught:
         make_reader(ten[0], crop_size=224)
+    # No record is bad here: the setting is, and passing over records would not help.
+    assert "max-bad-records" not in str(caught.value)
     with pytest.raises(DataError, match="3 mean_value for the first record"):
         make_reader(ten[0], mean_value=[1, 2, 3])
 

@@ -9,7 +9,9 @@ import pytest
 
 from caffepy.errors import SolverError
 from caffepy.proto import caffe_pb2
+from caffepy.proto.text import Lines
 from caffepy.solver.lr_policy import POLICIES, check_policy, current_step, learning_rate
+from caffepy.solver.settings import check_settings
 
 
 def _param(policy: str, **fields) -> caffe_pb2.SolverParameter:
@@ -126,3 +128,17 @@ def test_a_rate_that_no_number_can_hold_is_infinite():
     assert learning_rate(_param("step", base_lr=1, gamma=10, stepsize=1), 1000) == math.inf
     assert learning_rate(_param("poly", base_lr=1, power=-1, max_iter=10), 10) == math.inf
     assert learning_rate(_param("sigmoid", base_lr=1, gamma=1, stepsize=10000), 0) == 0
+
+
+def test_settings_that_do_nothing_are_warned_of(caplog):
+    param = caffe_pb2.SolverParameter(base_lr=0.1, lr_policy="fixed", test_interval=5)
+    with caplog.at_level("WARNING", "caffepy"):
+        check_settings(param, Lines.unknown())
+    assert [record.getMessage() for record in caplog.records] == [
+        "max_iter is not given and so is 0: solve makes no update.",
+        "test_interval: 5 without test_iter tests nothing; test_iter: 100 is 100 batches a test.",
+    ]
+    caplog.clear()
+    param.max_iter, param.test_interval = 1, 0
+    check_settings(param, Lines.unknown())
+    assert not caplog.records

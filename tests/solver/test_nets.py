@@ -152,3 +152,9 @@ def test_old_nets_inside_a_solver_are_upgraded(solver):
     )
     assert [layer.type for layer in made.net.layers] == ["DummyData", "InnerProduct", "SoftmaxWithLoss"]
     assert made._bounds() == [(0, 12, 1, 1), (12, 16, 2, 0)]
+
+
+def test_a_missing_net_names_the_line_of_the_solver(tmp_path):
+    (tmp_path / "s.prototxt").write_text('base_lr: 0.1 lr_policy: "fixed"\nnet: "nowhere.prototxt"\nmax_iter: 1\n')
+    with pytest.raises(ParseError, match=r"s\.prototxt:2: .*nowhere\.prototxt"):
+        get_solver(tmp_path / "s.prototxt")

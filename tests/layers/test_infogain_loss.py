@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,10 +26,11 @@ def write(path, values, **shape):
     return str(path)
 
 
-#: A folder that lasts as long as the module: the contract suite reads the file in it.
-FOLDER = tempfile.TemporaryDirectory()
+#: A folder that lasts as long as the process: the contract suite reads the file in it.
+FOLDER = Path(tempfile.mkdtemp())
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 MATRIX = np.random.default_rng(7).uniform(-0.5, 1, (4, 4)).astype(np.float32).astype(np.float64)
-SOURCE = write(Path(FOLDER.name) / "h.binaryproto", MATRIX, num=1, channels=1, height=4, width=4)
+SOURCE = write(FOLDER / "h.binaryproto", MATRIX, num=1, channels=1, height=4, width=4)
 FROM_FILE = f'source: "{SOURCE}"'
 
 

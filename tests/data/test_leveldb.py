@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import stat
+import struct
 import sys
 import threading
 import zipfile
@@ -24,7 +25,7 @@ from caffepy.data import leveldb_source
 from caffepy.data.crc32c import crc32c
 from caffepy.data.leveldb_log import log_record, read_log, read_span, varint, write_varint
 from caffepy.data.leveldb_source import LeveldbSource
-from caffepy.data.leveldb_table import block_content, entries
+from caffepy.data.leveldb_table import block_content, entries, table_blocks
 from caffepy.data.leveldb_writer import LeveldbWriter
 from caffepy.data.source import open_source
 from caffepy.data.writer import new_database
@@ -386,6 +387,66 @@ def test_damaged_databases(unpacked, name, content, match):
         (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"the LevelDB '.*plain' is damaged or incomplete: .*({match})"):
         open_source(folder, "LEVELDB")
+
+
+def batch(sequence, *entries):
+    """A log of one record: (key, value), or (key, None) for a deletion."""
+    payload = struct.pack("<QI", sequence, len(entries))
+    for key, stored in entries:
+        payload += bytes([stored is not None, len(key)]) + key
+        payload += b"" if stored is None else write_varint(len(stored)) + stored
+    return log_record(payload)
+
+
+def test_of_one_batch_the_last_entry_of_a_key_counts(tmp_path):
+    write(tmp_path / "db", [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+    number = 3
+    log = batch(9, (b"a", b"4"), (b"a", b"5"), (b"b", b"6"), (b"b", None), (b"d", None), (b"d", b"7"))
+    (tmp_path / "db" / f"{number:06d}.log").write_bytes(log)
+    assert read_all(tmp_path / "db") == [(b"a", b"5"), (b"c", b"3"), (b"d", b"7")]
+
+
+def test_a_log_and_a_table_that_no_longer_count(tmp_path):
+    write(tmp_path / "db", RECORDS[:5])
+    manifest = tmp_path / "db" / "MANIFEST-000001"
+    (tmp_path / "db" / "000001.log").write_bytes(batch(99, (b"old", b"")))
+    assert read_all(tmp_path / "db") == RECORDS[:5]
+    # One before the log that counts may count too.
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole + log_record(b"\x09\x01"))
+    assert len(read_all(tmp_path / "db")) == 6
+    # A table that came and went.
+    added = b"\x07\x00\x63\x10" + b"\x09" + b"k" * 9 + b"\x09" + b"k" * 9
+    manifest.write_bytes(whole + log_record(added))
+    with pytest.raises(DataError, match=r"000099.ldb: No such file"):
+        open_source(tmp_path / "db", "LEVELDB")
+    manifest.write_bytes(whole + log_record(added) + log_record(b"\x06\x00\x63"))
+    assert read_all(tmp_path / "db") == RECORDS[:5]
+
+
+def test_a_key_can_be_looked_for_in_steps(tmp_path):
+    """LevelDB searches the places where a key is whole, every sixteenth, by halves."""
+    write(tmp_path / "db", [(b"%04d" % i, b"") for i in range(100)])
+    (table,) = (tmp_path / "db").glob("*.ldb")
+    data = table.read_bytes()
+    (block,) = table_blocks(lambda offset, length: data[offset : offset + length], len(data))
+    content = block_content(data[: block.size + 5])
+    *places, count = struct.unpack("<8I", content[-32:])
+    assert count == 7 == len(places)
+    assert [content[place + 3 : place + 7] for place in places] == [b"%04d" % i for i in range(0, 100, 16)]
+    assert all(content[place] == 0 for place in places)
+
+
+def test_blocks_in_each_other(tmp_path):
+    write(tmp_path / "db", [(b"%d" % i, bytes(5000)) for i in range(3)])
+    (table,) = (tmp_path / "db").glob("*.ldb")
+    data = table.read_bytes()
+    blocks = list(table_blocks(lambda offset, length: data[offset : offset + length], len(data)))
+    places = [write_varint(block.offset) + write_varint(block.size) for block in blocks]
+    assert len(places[1]) == len(places[2])
+    table.write_bytes(data.replace(places[2], places[1]))
+    with pytest.raises(DataError, match=r"a block of \d+ bytes at byte \d+ lies outside its place"):
+        open_source(tmp_path / "db", "LEVELDB")
 
 
 def test_keys_that_share_too_much(tmp_path):

@@ -316,6 +316,16 @@ def test_a_batch_without_crop_has_the_size_of_its_first_record(make_reader, make
     assert [make_reader(pairs, batch_size=2).get(step).data.shape for step in range(3)] == [(2, *s) for s in sizes]
 
 
+def test_no_record_of_a_batch_is_decoded_twice(make_reader, ten):
+    reader = make_reader(ten[0], prefetch=1)
+    loaded = []
+    load = reader._filler.images.load
+    reader._filler.images.load = lambda number: loaded.append(number) or load(number)
+    reader.get(0)
+    reader.get(1)
+    assert sorted(loaded) == list(range(8))
+
+
 def test_one_odd_size_does_not_make_the_rest_of_its_batch_bad(make_reader, make_lmdb):
     path = make_lmdb([raw_datum(noise_image((1, 5, 5) if i == 4 else (1, 4, 4), i), i) for i in range(8)])
     reader = make_reader(path, max_bad_records=1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caffepy.data import lmdb_source
 from caffepy.data.colour_noise import compute_colour_noise, write_colour_noise
 from caffepy.data.convert import ConversionSettings, convert_images
 from caffepy.data.datum import decode_image
@@ -221,12 +222,11 @@ def test_close_ends_threads_and_reading(backend, database):
     ],
 )
 def test_refusals_leave_nothing_open(backend, database, fields, more, match):
-    before = threading.active_count()
+    before, opened = threading.active_count(), set(lmdb_source._environments)
     with pytest.raises(CaffepyError, match=match):
         net(backend, database, fields, more)
     assert threading.active_count() == before
-    # A database that is still open in this process could not be opened again.
-    net(backend, database).close()
+    assert lmdb_source._environments.keys() == opened
 
 
 def test_no_database_names_layer_and_line(backend, tmp_path):

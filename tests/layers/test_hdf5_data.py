@@ -140,6 +140,22 @@ def test_compressed_chunks(backend, tmp_path, reading):
     assert (data == DATA[label.astype(int) - 100]).all()
 
 
+def test_rows_of_a_large_file_are_those_of_one_read_whole(backend, tmp_path, monkeypatch):
+    """Rows are asked for in rising order and put back into their own."""
+    write(tmp_path / "a.h5", np.arange(4), np.arange(4))
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.h5")
+    found = []
+    for whole in (1 << 20, 0):
+        monkeypatch.setattr(hdf5_rows, "_WHOLE", whole)
+        with net(backend, tmp_path, "batch_size: 4 shuffle: true") as made:
+            found.append(passes(made, 150))
+    assert equal(*found)
+    # Among the orders is 0 2 1 3.
+    epochs = {tuple(epoch) for epoch in found[0][0].reshape(150, 4).astype(int).tolist()}
+    assert (0, 2, 1, 3) in epochs
+    assert len(epochs) > 12
+
+
 def test_few_files_are_held(backend, tmp_path, reading):
     for i in range(6):
         write(tmp_path / f"{i}.h5", DATA[i : i + 1], LABEL[i : i + 1])
@@ -149,9 +165,8 @@ def test_few_files_are_held(backend, tmp_path, reading):
         rows = made.layers[0].reader._rows
         assert len(rows._held) == 2
         assert rows.held_bytes == (2 * 4 * 7 if reading == "whole" else 0)
-        files = [held.file for held in rows._held.values() if held.file is not None]
-        assert len(files) == (2 if reading == "rows" else 0)
-    assert not any(files)
+        assert [held.file is not None for held in rows._held.values()] == [reading == "rows"] * 2
+    assert rows._held == {}
 
 
 def test_names_in_a_list(backend, folder, monkeypatch):

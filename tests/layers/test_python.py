@@ -302,6 +302,15 @@ def test_a_module_of_the_current_folder_finds_its_neighbours(module, tmp_path):
     assert str(tmp_path) in sys.path
 
 
+def test_the_current_folder_hides_nothing(module, tmp_path):
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / f"{module}_2.py").write_text(f"from {module} import Growing\n")
+    (tmp_path / f"{module}_2.py").write_text("Growing = None\n")
+    (tmp_path / f"{module}_3.py").write_text(f"from {module}_2 import Growing\n")
+    sys.path.append(str(tmp_path / "installed"))
+    net(layer(f"{module}_3", "Growing"))
+
+
 def test_share_in_parallel_is_ignored_and_that_is_said(module):
     text = layer(module, "Growing").replace("param_str", "share_in_parallel: true param_str")
     assert "PythonParameter.share_in_parallel" in ignored_note(*parse_net(text, "n"))

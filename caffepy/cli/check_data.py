@@ -81,7 +81,6 @@ def _lines(report: DataReport) -> list[str]:
     if report.bad_count > len(report.bad):
         lines.append(f"bad: {report.bad_count - len(report.bad):,} more")
     lines += [f"warning: {warning}" for warning in report.warnings]
-    return [
-        *lines,
-        "Nothing is wrong." if report.ok else f"{report.bad_count:,} bad, {len(report.warnings)} warning(s).",
-    ]
+    count = len(report.warnings)
+    found = f"{report.bad_count:,} bad, {count} warning{'' if count == 1 else 's'}."
+    return [*lines, "Nothing is wrong." if report.ok else found]

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.datum import decode
+from caffepy.data.npy import read_npy
 from caffepy.data.source import Source
 from caffepy.errors import DataError
 from caffepy.proto.files import atomic_write
@@ -122,8 +125,17 @@ def read_colour_noise(path: str | os.PathLike[str], sigma: float = 0.1) -> Colou
     try:
         if Path(path).stat().st_size > _MAX_FILE:
             raise ValueError(f"larger than {_MAX_FILE} bytes")
-        with np.load(path, allow_pickle=False) as stored:
-            vectors, deviations = stored["vectors"], stored["deviations"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        # Not np.load: it unpacks whatever a member says that it holds.
+        with zipfile.ZipFile(path) as archive:
+            vectors, deviations = (_member(archive, name) for name in ("vectors.npy", "deviations.npy"))
+    # zipfile raises BadZipFile, NotImplementedError, RuntimeError and others, depending on where a file is damaged.
+    except Exception as error:
         raise DataError(f"cannot read colour noise from '{os.fspath(path)}': {error}") from error
     return ColourNoise(vectors.astype(np.float64), deviations.astype(np.float64), sigma)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    info = archive.getinfo(name)
+    if info.file_size > _MAX_FILE:
+        raise ValueError(f"{name} is larger than {_MAX_FILE} bytes")
+    return read_npy(io.BytesIO(archive.read(info)), info.file_size)

@@ -65,8 +65,9 @@ def _entry(line: str, where: str) -> Entry:
             f"{where}: several labels in {line!r}. A Datum holds one integer label: "
             "keep several in an HDF5 file (layer HDF5Data) or in a second database."
         )
-    if not -(2**31) <= int(label) < 2**31:
-        raise DataError(f"{where}: label {label} does not fit 32 bits.")
+    # Python refuses to read integers of some thousand digits.
+    if len(label) > 40 or not -(2**31) <= int(label) < 2**31:
+        raise DataError(f"{where}: label {label[:40]} does not fit 32 bits.")
     return Entry(name, int(label))
 
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from caffepy.data.datum import decode
 from caffepy.data.in_order import in_order
+from caffepy.data.npy import read_npy
 from caffepy.data.source import Source, key_text
 from caffepy.errors import CaffepyError, DataError
 from caffepy.proto import caffe_pb2
+from caffepy.proto.arrays import blob_array
 from caffepy.proto.read import read_binary, write_binary
 
 __all__ = ["compute_mean", "read_mean", "write_mean"]
@@ -70,7 +72,7 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         DataError: no such file, another kind of file, or sizes that do not match the data.
     """
     text = os.fspath(path)
-    if not Path(text).is_file():
+    if not os.path.isfile(text):
         raise DataError(f"there is no mean file '{text}' (looked for '{Path(text).absolute()}').")
     shape, values = _read_npy(text) if text.endswith(".npy") else _read_blob(text)
     if len(shape) == 4 and shape[0] == 1:
@@ -81,21 +83,12 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
 
 def _read_npy(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
-    # Not np.load: the sizes in the header are held against the file's own before any memory is taken.
     try:
         with open(text, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read_header(file)
-            stored = os.fstat(file.fileno()).st_size - file.tell()
-            if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != stored:
-                raise ValueError(f"sizes {shape} of {dtype} for {stored} bytes of data")
-            values = np.fromfile(file, dtype).astype(np.float32)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+            values = read_npy(file, os.fstat(file.fileno()).st_size)
+    except (OSError, ValueError) as error:
         raise DataError(f"mean file '{text}' is no array of numbers: {error}") from error
-    return shape, values.reshape(shape, order="F" if fortran else "C")
+    return values.shape, values.astype(np.float32)
 
 
 def _read_blob(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
@@ -105,7 +98,9 @@ def _read_blob(text: str) -> tuple[tuple[int, ...], NDArray[np.float32]]:
     except CaffepyError as error:
         raise DataError(f"mean file '{text}' is no BlobProto: {error}") from error
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
-    stored = blob.data or blob.double_data
-    if math.prod(shape) != len(stored) or not stored:
-        raise DataError(f"mean file '{text}' has {len(stored)} values for shape {shape}: damaged, or no mean file.")
-    return shape, np.fromiter(stored, np.float32, len(stored))
+    stored = blob_array(blob)
+    if math.prod(shape) != len(stored) or not len(stored):
+        raise DataError(
+            f"mean file '{text}' has {len(stored)} values for shape {str(shape)[:200]}: damaged, or no mean file."
+        )
+    return shape, stored.astype(np.float32)

@@ -22,6 +22,7 @@ __all__ = ["convert_mnist", "read_idx"]
 _GZIP = b"\x1f\x8b"
 # Larger than any known set of this format: a damaged header must not take the memory of the machine.
 _MAX_BYTES = 1 << 31
+_PIECE = 1 << 24
 
 
 def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]:
@@ -56,11 +57,19 @@ def _read_idx(file: BinaryIO, text: str, dimensions: int) -> NDArray[np.uint8]:
     count = math.prod(shape)
     if not 0 < count <= _MAX_BYTES:
         raise DataError(f"'{text}' has sizes {shape}, expected 1 to {_MAX_BYTES} bytes: empty or damaged.")
-    data = file.read(count + 1)
+    data = _read_up_to(file, count + 1)
     if len(data) != count:
         found = f"only {len(data)}" if len(data) < count else "more"
         raise DataError(f"'{text}' is cut short or damaged: sizes {shape} need {count} bytes, it has {found}.")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _read_up_to(file: BinaryIO, count: int) -> bytearray:
+    """At most ``count`` bytes, in pieces: a damaged header must not ask for more memory than there is data."""
+    data = bytearray()
+    while len(data) < count and (piece := file.read(min(_PIECE, count - len(data)))):
+        data += piece
+    return data
 
 
 def convert_mnist(

@@ -65,7 +65,8 @@ def open_source(path: str | os.PathLike[str], backend: str = "LMDB", *, readahea
         near = did_you_mean(backend, ["LMDB", "LEVELDB"])
         raise DataError(f"database backend '{backend}' is unknown; expected LMDB or LEVELDB.{near}")
     where = Path(text)
-    if not text or not where.exists():
+    # Unlike Path.exists, this has False for a name that no file can have.
+    if not text or not os.path.exists(text):
         raise DataError(_missing(text))
     kind = _kind(where)
     if kind == "LEVELDB":
@@ -124,9 +125,9 @@ def _missing(text: str) -> str:
     parent = absolute.parent
     if not text:
         return "the database's path is empty: set 'source' in data_param. Check failed: mdb_status == 0 (2 vs. 0)"
-    if not parent.is_dir():
+    if not os.path.isdir(parent):
         known = parent
-        while not known.is_dir():
+        while not os.path.isdir(known):
             known = known.parent
         beside = f" Of that path only '{known}' exists."
     else:

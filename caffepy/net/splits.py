@@ -46,7 +46,8 @@ def insert_splits(layers: list[PlacedLayer]) -> list[PlacedLayer]:
         for j, name in enumerate(layer.top):
             last_top[name] = (i, j)
         for j, weight in zip(range(len(layer.top)), layer.loss_weight, strict=False):
-            top = last_top[layer.top[j]]
+            # Not by name: a layer that names a top twice is refused later, by its line.
+            top = (i, j)
             weights[top] = weight
             readers[top] += weight != 0
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from caffepy.blob import Blob
 from caffepy.errors import WeightsError
 from caffepy.layer import Layer
+from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_arrays, blob_shape, encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write
@@ -126,8 +127,7 @@ def _load_hdf5(net: Net, path: str | os.PathLike[str]) -> Report:
     try:
         with h5py.File(source, "r") as file:
             return _read_hdf5(net, file, source)
-    # What h5py raises for damage depends on where it is.
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except READ_ERRORS as error:
         raise WeightsError(
             f"{source}: Couldn't open or read the HDF5 file, it is damaged or cut off: {error}"
         ) from error
@@ -164,9 +164,8 @@ def _read_hdf5(net: Net, file: Any, source: str) -> Report:
             values = stored[str(i)]
             if values.shape != blob.shape:
                 raise _mismatch(layer, i, values.shape, blob, source)
-            if values.dtype.kind not in "fiu":
-                raise WeightsError(f"{source}: layer '{layer.name}', blob {i}: {values.dtype} is no kind of number.")
-            blob.data[...] = net.backend.asarray(values[()])
+            flat = numbers(values, blob.count, f"{source}: layer '{layer.name}', blob {i}")
+            blob.data[...] = net.backend.asarray(flat.reshape(blob.shape))
         report.loaded.append(layer.name)
     return report
 

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -145,7 +146,24 @@ def _decode(data: bytes, message: Message) -> str:
         return f"required fields are missing: {_missing(message)}"
     if not message.ListFields():
         return "it holds none of the fields of this kind of file"
+    _mend_strings(message)
     return ""
+
+
+def _mend_strings(message: Message) -> None:
+    """Make text of strings that are not UTF-8, such as layers named in GBK, which protobuf gives as bytes.
+
+    Bytes that are none become ``\\xd6``; a prototxt is UTF-8, so such a name has no partner either way.
+    """
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING:
+            if isinstance(value, bytes):
+                setattr(message, field.name, value.decode("utf-8", "backslashreplace"))
+            elif not isinstance(value, str) and any(isinstance(part, bytes) for part in value):
+                value[:] = [p.decode("utf-8", "backslashreplace") if isinstance(p, bytes) else p for p in value]
+        elif field.message_type is not None and field.message_type.name != "BlobProto":
+            for inner in [value] if isinstance(value, Message) else value:
+                _mend_strings(inner)
 
 
 def _missing(message: Message) -> str:

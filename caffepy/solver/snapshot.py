@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.errors import SolverError, WeightsError
+from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, is_hdf5, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, encode_blob, write_message_with_blobs
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_destination", "latest_state", "restore", "snapshot"]
 
+# Of any system that caffepy runs on.
+_LONGEST_PATH = 4096
+# Of a name, in messages.
+_SHOWN = 300
 # Seconds after which an unfinished file is nobody's.
 _ABANDONED = 3600
 _HISTORY = caffe_pb2.SolverState.DESCRIPTOR.fields_by_name["history"].number
@@ -126,23 +131,38 @@ def _read_hdf5(solver: Solver, source: str) -> tuple[int, str, list[NDArray[Any]
             group = file["history"]
             # Sizes first: a file may claim any, and be small.
             _check_history(solver, [group[str(i)].size for i in range(len(group))], source)
-            history = [group[str(i)][()].reshape(-1) for i in range(len(group))]
-            learned_net = file["learned_net"][()] if "learned_net" in file else b""
-            text = learned_net.decode() if isinstance(learned_net, bytes) else str(learned_net)
-            return int(file["iter"][()].reshape(-1)[0]), text, history
-    except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            history = [
+                numbers(group[str(i)], group[str(i)].size, f"{source}: history blob {i}") for i in range(len(group))
+            ]
+            learned_net = _text(file["learned_net"]) if "learned_net" in file else ""
+            if file["iter"].size != 1:
+                raise ValueError("iter is not one number")
+            return int(numbers(file["iter"], 1, f"{source}: iter")[0]), learned_net, history
+    except READ_ERRORS as error:
         raise WeightsError(f"{source}: not a solver state as Caffe writes it in HDF5: {error}") from error
+
+
+def _text(dataset: Any) -> str:
+    """The one string that a dataset holds."""
+    if dataset.size != 1 or dataset.dtype.kind not in "SO" or dataset.dtype.itemsize > _LONGEST_PATH:
+        raise ValueError("learned_net is not the name of a file")
+    value = dataset[()]
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def _find_model(learned_net: str, state: str) -> str:
     """The weights' path as the state has it (from the folder of that run), or beside the state itself."""
     beside = Path(state).parent / Path(learned_net).name
     for candidate in (Path(learned_net), beside):
-        if candidate.exists():
-            return str(candidate)
+        try:
+            if candidate.is_file():
+                return str(candidate)
+        # A name that no file can have.
+        except (OSError, ValueError):
+            continue
     raise WeightsError(
-        f"{state} names the weights '{learned_net}', and there is no such file in {os.getcwd()} nor beside the state "
-        f"({beside}). Keep the .caffemodel with its .solverstate."
+        f"{state}: it names the weights '{learned_net[:_SHOWN]}', and there is no such file in {os.getcwd()} nor "
+        f"beside the state ({str(beside)[:_SHOWN]}). Keep the .caffemodel with its .solverstate."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,15 @@ def test_what_is_no_colour_noise(tmp_path, make_lmdb):
         read_colour_noise(file)
     np.savez(file, vectors=np.array([None], dtype=object), deviations=np.ones(3))
     with pytest.raises(DataError, match="cannot read colour noise"):
+        read_colour_noise(file)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("vectors.npy", bytes((1 << 20) + 1))
+    assert file.stat().st_size < 3000
+    with pytest.raises(DataError, match=r"vectors.npy is larger than 1048576 bytes"):
+        read_colour_noise(file)
+    np.savez(file, vectors=np.eye(3), deviations=np.ones(3))
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"cannot read colour noise from '.*bad.npz': File is not a zip file"):
         read_colour_noise(file)
     file.write_bytes(bytes(2 << 20))
     with pytest.raises(DataError, match="larger than 1048576 bytes"):

@@ -371,6 +371,7 @@ def test_names_in_other_encodings_reach_the_file(tmp_path):
         ("b.jpg 1 2 3", "several labels in 'b.jpg 1 2 3'"),
         ("b.jpg 0.5 2", "several labels"),
         ("b.jpg 4294967296", "label 4294967296 does not fit 32 bits"),
+        (f"b.jpg -{'9' * 5000}", r"label -9{39} does not fit 32 bits"),
     ],
 )
 def test_lines_that_caffe_would_misread(tmp_path, line, said):

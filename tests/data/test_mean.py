@@ -95,6 +95,8 @@ def test_numpy_files(tmp_path):
 
 
 def test_files_that_are_no_means(tmp_path):
+    with pytest.raises(DataError, match="there is no mean file"):
+        read_mean("x" * 5000)
     with pytest.raises(DataError, match=r"there is no mean file 'none.npy' .looked for '.*none.npy'"):
         read_mean("none.npy")
     file = tmp_path / "m.binaryproto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -88,6 +89,18 @@ def test_damaged_files(tmp_path):
             read_idx(path, 3)
     with pytest.raises(DataError, match=r"cannot read '.*none': .*No such file"):
         read_idx(tmp_path / "none", 3)
+
+
+def test_a_damaged_header_does_not_ask_for_more_memory_than_there_is_data(tmp_path):
+    path = tmp_path / "images"
+    path.write_bytes(bytes([0, 0, 8, 3, 0x7F, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]) + bytes(100))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"need 2130706432 bytes, it has only 100"):
+            read_idx(path, 3)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_images_and_labels_exchanged(digits):

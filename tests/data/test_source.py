@@ -170,6 +170,12 @@ def test_magic_number_right_but_the_rest_damaged(tmp_path):
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, f"{'x' * 5000}/db", "a\0b"])
+def test_a_name_that_no_file_can_have(name):
+    with pytest.raises(DataError, match=r"there is no database"):
+        open_source(name)
+
+
 def test_a_database_cut_short_is_refused_before_it_is_read(make_lmdb):
     path = make_lmdb([b"x" * 5000] * 20)
     with (path / "data.mdb").open("r+b") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffepy.errors import NetError
 from caffepy.net.splits import insert_splits, split_blob_name, split_layer_name
 from caffepy.proto.read import parse_net
 from tests.net.from_text import net_of
@@ -195,3 +196,15 @@ def test_caffes_recorded_net_with_an_implicit_split():
         for key in file.files:
             if key.startswith("indiff/"):
                 np.testing.assert_allclose(net.blobs[key[7:]].diff, file[key], rtol=1e-4, atol=1e-5)
+
+
+def test_a_top_named_twice_is_left_to_the_builder_to_refuse():
+    """It once was an IndexError: the second has no loss_weight of its own."""
+    text = """
+    layer { name: "in" type: "Input" top: "x" top: "x" loss_weight: 1 input_param { shape { dim: 2 } } }
+    layer { name: "a" type: "ReLU" bottom: "x" top: "a" }
+    layer { name: "b" type: "ReLU" bottom: "x" top: "b" }
+    """
+    assert _wired(text)[0] == "in: -> x x [1.0]"
+    with pytest.raises(NetError, match="Top blob 'x' produced by multiple sources: layer 'in' and layer 'in'"):
+        net_of(text)

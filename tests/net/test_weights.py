@@ -13,6 +13,7 @@ import pytest
 from caffepy.devices import get_backend
 from caffepy.errors import WeightsError
 from caffepy.net import weights
+from caffepy.net.hdf5 import numbers
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
 from tests.net.from_text import net_of
@@ -392,3 +393,62 @@ def test_caffes_own_files(caffes, tmp_path, name):
     for layer, blobs in net.params.items():
         for blob, own in zip(blobs, again.params[layer], strict=True):
             np.testing.assert_array_equal(own.data, blob.data)
+
+
+def test_names_that_are_not_utf8_are_other_layers(tmp_path, caplog):
+    """Nets of 2015 have layers named in GBK; protobuf gives such names as bytes."""
+    net = _net("one: 6")
+    data = _write(tmp_path / "w", one=[_blob(SIX, [6])], other=[_blob(SIX, [6])]).read_bytes()
+    (tmp_path / "w").write_bytes(data.replace(b"other", b"\xb2\xe3\xff12"))
+    report = net.copy_from(tmp_path / "w")
+    assert report.loaded == ["one"]
+    assert report.ignored == ["\\xb2\\xe3\\xff12"]
+
+
+def _put(name, **options):
+    def change(data):
+        del data[name]
+        data.create_dataset(name, **options)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_put("one/0", data="text"), r"shape mismatch"),
+        (_put("one/0", shape=(6,), dtype=h5py.string_dtype()), r"layer 'one', blob 0: object is no kind of number"),
+        (_put("one/0", data=np.zeros(6, np.complex64)), r"layer 'one', blob 0: complex64 is no kind of number"),
+        (
+            _put("one/0", shape=(6,), maxshape=(None,), dtype="f4", chunks=(1 << 25,)),
+            "stored in pieces of 134,217,728 byt",
+        ),
+        (_put("one/0", shape=(6,), dtype="f4", external=[("other", 0, 24)]), "its values lie in other files"),
+        (
+            lambda data: data.create_dataset("one/x", data=1),
+            "Incompatible number of blobs for layer one: 2 in the file",
+        ),
+    ],
+)
+def test_hdf5_that_no_caffe_wrote(tmp_path, change, said):
+    net = _net("one: 6")
+    net.save(tmp_path / "w.h5")
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        change(file["data"])
+    with pytest.raises(WeightsError, match=said):
+        net.copy_from(tmp_path / "w.h5")
+
+
+def test_hdf5_of_a_blob_of_so_many_values():
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("x", data=np.zeros((2, 3)))
+        assert numbers(dataset, 6, "x").shape == (6,)
+        with pytest.raises(WeightsError, match=r"^x: 6 values, expected 7"):
+            numbers(dataset, 7, "x")
+        with pytest.raises(WeightsError, match=r"^x: a group is no kind of number"):
+            numbers(file, 7, "x")
+        source = h5py.VirtualSource("other", "y", shape=(6,))
+        layout = h5py.VirtualLayout(shape=(6,), dtype="f4")
+        layout[:] = source
+        with pytest.raises(WeightsError, match="its values lie in other files"):
+            numbers(file.create_virtual_dataset("v", layout), 6, "x")

@@ -242,6 +242,15 @@ def test_states_that_do_not_fit(tmp_path, change, match):
         (lambda file: (file.__delitem__("history/0"), file.create_group("history/0")), "not a solver state"),
         (lambda file: file.move("history/0", "history/x"), "not a solver state"),
         (
+            lambda file: (file.__delitem__("learned_net"), file.create_dataset("learned_net", data=[1, 2])),
+            "the name of a",
+        ),
+        (lambda file: (file.__delitem__("learned_net"), file.create_dataset("learned_net", data=1.5)), "the name of a"),
+        (
+            lambda file: (file.__delitem__("learned_net"), file.create_dataset("learned_net", data="x" * 5000)),
+            "names the weights 'x{300}', and there is no such file",
+        ),
+        (
             lambda file: (
                 file.__delitem__("history/0"),
                 file.create_dataset("history/0", (1 << 40,), "f4", chunks=(1024,)),

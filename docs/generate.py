@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from caffepy.cli.main import COMMANDS
+from caffepy.cli.main import COMMANDS, cli
 
 sys.path.insert(0, str(Path(__file__).parent))
 import layer_pages
@@ -29,7 +29,14 @@ def _commands_page() -> str:
     ]
     for name in COMMANDS:
         command: click.Command = importlib.import_module(f"caffepy.cli.{name.replace('-', '_')}").command
-        context = click.Context(command, info_name=f"caffepy {name}", terminal_width=100, max_content_width=100)
+        # As `caffepy NAME --help` shows it: click takes the names of the help flag from the group.
+        context = click.Context(
+            command,
+            info_name=f"caffepy {name}",
+            terminal_width=100,
+            max_content_width=100,
+            help_option_names=cli.context_settings["help_option_names"],
+        )
         lines += [f"## {name}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(lines)
 

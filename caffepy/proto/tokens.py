@@ -20,7 +20,8 @@ STRING: Final = 4
 SYMBOL: Final = 5
 END: Final = 6
 
-# One match per token. The last two alternatives take anything, so the skipping part never has to give back.
+# One match per token. The last two alternatives take anything, so the skipping part never has to give back. Matching
+# keeps some bytes for each escape of a string, so a string of more than these is matched in parts, by _LONG_STRING.
 _TOKEN = re.compile(
     r"""
     (?: [ \t\r\n\f\v]+ | \#[^\n]* )*
@@ -28,12 +29,15 @@ _TOKEN = re.compile(
       | ( (?: (?:0|[1-9][0-9]*)\.[0-9]* | \.[0-9]+ ) (?:[eE][+-]?[0-9]+)? [fF]?
         | (?:0|[1-9][0-9]*) (?: [eE][+-]?[0-9]+ [fF]? | [fF] ) )
       | (0[xX][0-9A-Fa-f]+ | 0[0-7]* | [1-9][0-9]*)
-      | ("[^"\\\n]*(?:\\[^\n][^"\\\n]*)*" | '[^'\\\n]*(?:\\[^\n][^'\\\n]*)*')
+      | ("[^"\\\n]*(?:\\[^\n][^"\\\n]*){0,1000}" | '[^'\\\n]*(?:\\[^\n][^'\\\n]*){0,1000}')
       | (.)
       | (\Z) )
     """,
     re.VERBOSE | re.DOTALL,
 )
+_LONG_STRING = {
+    quote: re.compile(rf"[^{quote}\\\n]*(?:\\[^\n][^{quote}\\\n]*){{0,1000}}", re.DOTALL) for quote in "\"'"
+}
 # Longer than any number that means something; longer ones only cost time.
 _LONGEST_NUMBER = 1000
 
@@ -85,7 +89,7 @@ class Tokens:
         self._end = match.end()
         self.kind = kind
         self.token = match[kind]
-        if kind == SYMBOL:
+        if kind == SYMBOL and not (self.token in _LONG_STRING and self._long_string()):
             self._check_symbol()
         elif kind in (INT, FLOAT):
             self._check_number()
@@ -102,6 +106,21 @@ class Tokens:
         if self.kind == END:
             return "the end of the file"
         return self.token if len(self.token) <= 60 else self.token[:57] + "..."
+
+    def _long_string(self) -> bool:
+        """Take the string that begins with the current token; False if it does not end on its line."""
+        quote = self.token
+        part, begin, end = _LONG_STRING[quote], -1, self._end
+        while end != begin:
+            match = part.match(self.text, end)
+            assert match is not None
+            begin, end = end, match.end()
+        if not self.text.startswith(quote, end):
+            return False
+        self.kind = STRING
+        self._end = end + 1
+        self.token = self.text[self.start : self._end]
+        return True
 
     def _check_symbol(self) -> None:
         char = self.token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import tracemalloc
 
 import pytest
 from google.protobuf import text_format
@@ -409,3 +410,28 @@ def test_any_text_gives_a_message_or_a_parse_error(text: str) -> None:
 def test_lone_surrogate_in_a_string() -> None:
     with pytest.raises(ParseError, match="f:1:7: "):
         net('name: "\ud800"')
+
+
+@pytest.mark.parametrize("quote", "\"'")
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2001, 100_000])
+def test_a_string_may_hold_any_number_of_escapes(quote: str, count: int) -> None:
+    """Strings of many escapes are matched in parts; what follows the closing quote is read on."""
+    text = f"type: {quote}a\\{quote}" + "b\\n" * (count - 1) + f"c{quote} value: 3"
+    message = filler(text)
+    assert message.type == f"a{quote}" + "b\n" * (count - 1) + "c"
+    assert message.value == 3
+    for unclosed in (text.replace("c", "\n"), text.replace(f"c{quote}", "")):
+        with pytest.raises(ParseError, match="f:1:7: String literals cannot cross line boundaries"):
+            filler(unclosed)
+
+
+def test_escapes_take_no_memory_each() -> None:
+    """A file of nothing else once took all the memory there was."""
+    text = "type: '" + "\\" * 4_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ParseError, match="String literals"):
+            filler(text)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -62,10 +62,19 @@ class BackendError(CaffepyError):
     """A device, or an op of it, that is not there."""
 
 
+# Comparing words takes time with the product of their lengths.
+_LONGEST_WORD = 100
+_MOST_WORDS = 2000
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest of ``known``, or the empty string."""
     import difflib
 
+    if len(word) > _LONGEST_WORD:
+        return ""
+    # The last ones, which a file has just before the place of the error.
+    known = [k for k in known[-_MOST_WORDS:] if len(k) <= _LONGEST_WORD]
     # Case is the most frequent slip ("Relu"), and difflib counts it as an ordinary difference.
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)

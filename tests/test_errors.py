@@ -1,0 +1,35 @@
+"""The hint at what is meant."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from caffepy.errors import did_you_mean
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "hint"),
+    [
+        ("cnov1", ["conv1", "relu1"], " Did you mean 'conv1'?"),
+        ("relu", ["PReLU", "ReLU"], " Did you mean 'ReLU'?"),
+        ("pool", ["conv1", "relu1"], ""),
+        ("x", [], ""),
+        ("a" * 99 + "b", ["a" * 100, "c"], f" Did you mean '{'a' * 100}'?"),
+        ("a" * 100 + "b", ["a" * 100], ""),
+        ("a" * 99 + "b", ["a" * 101], ""),
+        ("name", ["nam3", *map(str, range(10_000, 11_999))], " Did you mean 'nam3'?"),
+        ("name", ["nam3", *map(str, range(10_000, 12_000))], ""),
+    ],
+)
+def test_the_nearest_name(word, known, hint):
+    assert did_you_mean(word, known) == hint
+
+
+def test_many_long_names_do_not_take_long():
+    known = [f"{'ab' * 47}{i}" for i in range(100_000)] + ["ab" * 1_000_000] * 3
+    began = time.perf_counter()
+    assert did_you_mean("ba" * 47, known)
+    assert did_you_mean("ab" * 1_000_000, known) == ""
+    assert time.perf_counter() - began < 20

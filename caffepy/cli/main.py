@@ -13,6 +13,9 @@ from caffepy.errors import CaffepyError, did_you_mean
 
 __all__ = ["main"]
 
+# Of an error's text, in characters.
+_LONGEST = 20_000
+
 #: What each command does. Its module, named alike, is imported when it is called.
 COMMANDS = {
     "train": "Train a net as a solver.prototxt says, or go on with it.",
@@ -118,7 +121,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if trace:
             raise
-        click.echo(f"error: {_text(error)}", err=True)
+        text = _text(error)
+        # A hostile file may have names of megabytes.
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters)"
+        click.echo(f"error: {text}", err=True)
         return 1
 
 

@@ -138,3 +138,9 @@ def test_python_m():
         [sys.executable, "-m", "caffepy", "-version"], check=True, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == f"caffepy {__version__}\n"
+
+
+def test_an_error_of_megabytes_is_cut(fail):
+    text = fail(DataError("x" * 5_000_000)).err
+    assert len(text) < 21_000
+    assert text.rstrip().endswith("x ... (5,000,000 characters)")

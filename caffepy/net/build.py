@@ -9,7 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 from caffepy.blob import Blob
-from caffepy.errors import BackendError, NetError, did_you_mean
+from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
 from caffepy.layer import Layer, LayerContext, get_layer_class
 from caffepy.net.splits import PlacedLayer, insert_splits
 from caffepy.net.state import included
@@ -17,6 +17,12 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
 
 __all__ = ["Entry", "LearnableParam", "Wiring", "wire"]
+
+
+# Far more than any net has: a file with more of them was not written to be run.
+_MOST_LAYERS = 50_000
+# Blobs that an error lists.
+_NAMED = 100
 
 
 @dataclass
@@ -78,6 +84,11 @@ def wire(
     Raises:
         NetError: names, tops and bottoms, or parameter sharing that do not fit; LayerError: a layer's own checks.
     """
+    if len(param.layer) > _MOST_LAYERS:
+        raise NetError(
+            f"{lines.file + ': ' if lines.file else ''}the net has {len(param.layer):,} layers; at most "
+            f"{_MOST_LAYERS:,} are built, for each takes some thousand bytes and a good part of a millisecond."
+        )
     placed: list[PlacedLayer] = []
     left_out: list[caffe_pb2.LayerParameter] = []
     for i, layer_param in enumerate(param.layer):
@@ -152,6 +163,11 @@ class _Wirer:
             layer.reshape(entry.bottom, entry.top)
         except MemoryError as error:
             raise layer.error(f"out of memory: {error}") from error
+        except LayerError:
+            raise
+        except NetError as error:
+            # A blob's own refusal of a shape does not know whose it is.
+            raise layer.error(str(error)) from error
         except BackendError as error:
             raise BackendError(str(layer.error(str(error)))) from error
         for name, blob in zip(entry.top_names, entry.top, strict=True):
@@ -171,7 +187,8 @@ class _Wirer:
         entry.propagate_down.append(param.propagate_down[i] if param.propagate_down else needed)
 
     def _unknown_bottom(self, entry: Entry, layer_name: str, i: int, name: str) -> NetError:
-        before = [top for top in self.result.blobs if any(top in layer.top for layer in self.asked_for)]
+        written = {top for layer in self.asked_for for top in layer.top}
+        before = [top for top in self.result.blobs if top in written]
         later = next((layer.name for layer in self.asked_for if name in layer.top), None)
         elsewhere = next((layer.name for layer in self.left_out if name in layer.top), None)
         if later is not None:
@@ -183,7 +200,8 @@ class _Wirer:
         where = entry.lines.at("bottom", i).where()
         return NetError(
             f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{layer_name}', bottom index {i})."
-            f"{hint} Tops of the layers before it: {', '.join(before) or 'none'}."
+            f"{hint} Tops of the layers before it: {', '.join(before[-_NAMED:]) or 'none'}"
+            f"{f', and {len(before) - _NAMED} earlier ones' if len(before) > _NAMED else ''}."
         )
 
     def _append_top(self, entry: Entry, param: caffe_pb2.LayerParameter, i: int, name: str) -> None:

@@ -248,3 +248,26 @@ def test_layers_of_one_name_are_accepted_as_caffe_accepts_them():
     )
     net = net_of(DATA + text)
     assert [layer.name for layer in net.layers] == ["data", "a", "a"]
+
+
+def test_an_unknown_bottom_in_a_large_net_lists_the_last_tops_before_it():
+    """Once it took time with the square of their number, and listed all."""
+    tops = "".join(f' top: "t{i}"' for i in range(30_000))
+    text = (
+        f'layer {{ name: "wide" type: "Input" {tops} }}\nlayer {{ name: "a" type: "ReLU" bottom: "t2999x" top: "a" }}'
+    )
+    message = _refused(text, r"Unknown bottom blob 't2999x'.*Did you mean 't2999\d'\?")
+    assert message.endswith("t29998, t29999, and 29902 earlier ones.")
+    assert len(message) < 1500
+
+
+def test_a_net_of_more_layers_than_any_has():
+    text = 'layer { name: "s" type: "Silence" bottom: "data" }\n' * 50_001
+    _refused(text, r"^net.prototxt: the net has 50,002 layers; at most 50,000 are built")
+
+
+def test_a_shape_that_no_blob_may_have_names_the_layer():
+    text = """layer { name: "ip" type: "InnerProduct" bottom: "data" top: "y"
+  inner_product_param { num_output: 4294967295 } }"""
+    said = r"^net.prototxt:3: layer 'ip' \(InnerProduct\): blob size exceeds INT_MAX: shape 4294967295 x 3"
+    _refused(text, said, LayerError)

@@ -15,6 +15,10 @@ from caffepy.proto.upgrade import upgrade_net
 __all__ = ["NetSpec", "test_specs", "train_spec"]
 
 
+# Each is a net of its own.
+_MOST_TEST_NETS = 100
+
+
 @dataclass(frozen=True)
 class NetSpec:
     """A net to build: its message with lines, and its state."""
@@ -97,6 +101,11 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
     elif solver.HasField("net"):
         general = _from_file(solver.net, lines.at("net"))
     given = len(solver.test_iter)
+    if max(given, len(loads)) > _MOST_TEST_NETS:
+        raise SolverError(
+            f"{at}{len(loads)} test nets and {given} test_iter: there are at most {_MOST_TEST_NETS} test nets. "
+            "test_iter is written once for each of them."
+        )
     if general is not None:
         if given < len(loads):
             raise SolverError(

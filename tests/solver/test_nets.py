@@ -158,3 +158,11 @@ def test_a_missing_net_names_the_line_of_the_solver(tmp_path):
     (tmp_path / "s.prototxt").write_text('base_lr: 0.1 lr_policy: "fixed"\nnet: "nowhere.prototxt"\nmax_iter: 1\n')
     with pytest.raises(ParseError, match=r"s\.prototxt:2: .*nowhere\.prototxt"):
         get_solver(tmp_path / "s.prototxt")
+
+
+def test_more_test_nets_than_any_solver_has(solver):
+    solver("net: FILE test_interval: 1" + " test_iter: 1" * 2)
+    with pytest.raises(SolverError, match=r"^solver.prototxt:1: 0 test nets and 101 test_iter: there are at most 100"):
+        solver("net: FILE test_interval: 1" + " test_iter: 1" * 101)
+    with pytest.raises(SolverError, match=r"101 test nets and 0 test_iter: there are at most 100"):
+        solver("train_net: FILE" + " test_net: FILE" * 101)

@@ -1,0 +1,12 @@
+"""What a benchmark compares: modules with a class ``Side`` that ``tests/benchmarks/worker.py`` runs, one in a process.
+
+A Side says ``facts`` of itself, and ``step()`` does once what is measured. ``parts()``, if it has that, gives more numbers
+of the last step by name.
+"""
+
+#: Images of the pass that all sides are compared by, before anything is timed.
+CHECK_BATCH = 2
+#: The learning rate: small, so that no net leaves the range of numbers that training has.
+RATE = 1e-4
+#: The file of first weights, in the folder that sides share.
+WEIGHTS = "weights.npz"

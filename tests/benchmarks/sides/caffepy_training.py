@@ -1,0 +1,74 @@
+"""caffepy: one forward pass, backward pass and update."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffepy.devices import get_backend
+from caffepy.net import Net
+from caffepy.proto import caffe_pb2
+from caffepy.solver import get_solver
+from tests.benchmarks.nets import benchmark_net, inputs, without
+from tests.benchmarks.sides import CHECK_BATCH, RATE, WEIGHTS
+
+__all__ = ["Side"]
+
+
+class Side:
+    """A solver on ``batch`` images of noise, the same in each step.
+
+    Args:
+        model: a folder of ``models/``.
+        batch: images.
+        drop: types of layers to leave out.
+        folder: where to leave the first weights for other sides; none where nothing is to be compared.
+        threads: of the backend.
+    """
+
+    def __init__(
+        self, model: str, batch: int, threads: int, drop: Collection[str] = (), folder: str | None = None
+    ) -> None:
+        backend = get_backend("cpu", threads=threads)
+        self.facts: dict[str, Any] = {}
+        if folder is not None:
+            param = without(benchmark_net(model, CHECK_BATCH, drop=drop), ["Dropout"])
+            with Net(param, caffe_pb2.TRAIN, backend, seed=1) as net:
+                _fill(net, param)
+                net.forward()
+                net.backward()
+                self.facts = {"loss": net.loss(), "gradients": _gradients(net)}
+                blobs = {f"{name}|{i}": b.data for name, own in net.params.items() for i, b in enumerate(own)}
+                np.savez(Path(folder) / WEIGHTS, **blobs)
+        param = benchmark_net(model, batch, drop=drop)
+        self.solver = get_solver(
+            caffe_pb2.SolverParameter(
+                net_param=param, type="SGD", base_lr=RATE, lr_policy="fixed", momentum=0.9, weight_decay=5e-4,
+                random_seed=1, snapshot_after_train=False,
+            ),
+            backend,
+        )  # fmt: skip
+        _fill(self.solver.net, param)
+        for _ in range(2):
+            self.step()
+
+    def step(self) -> None:
+        """One iteration."""
+        self.solver.step(1)
+
+
+def _fill(net: Net, param: caffe_pb2.NetParameter) -> None:
+    for name, value in inputs(param).items():
+        net.blobs[name].data[...] = value
+
+
+def _gradients(net: Net) -> dict[str, float]:
+    return {
+        f"{name} {i}": float(np.linalg.norm(blob.diff))
+        for name, own in net.params.items()
+        if net.layer_dict[name].type != "BatchNorm"
+        for i, blob in enumerate(own)
+    }

@@ -6,14 +6,20 @@ BIN := $(VENV)/bin
 # Modules are compiled when they are imported, not all at once: half a minute less.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable
 LENET := models/lenet
+# Hostile files by number: how many, and from which on.
+COUNT ?= 10000
+FIRST ?= 0
 
-.PHONY: train test check docs bench clean
+.PHONY: train test fuzz check docs bench clean
 
 train: $(LENET)/digits_train_lmdb  ## LeNet on the bundled digits: a JPEG database, training, a curve picture
 	$(BIN)/caffepy train --solver $(LENET)/solver.prototxt --run-dir runs/lenet
 
 test: $(VENV)/.test  ## the whole test suite
 	$(BIN)/pytest -n auto
+
+fuzz: $(VENV)/.test  ## 10,000 hostile files and the large ones, nightly; `make fuzz FIRST=10000` does the next
+	$(BIN)/python -m tests.attacks.fuzz $(COUNT) $(FIRST)
 
 check: $(VENV)/.test  ## what CI checks beside the tests: format, lint, types, imports
 	$(BIN)/ruff format --check .

@@ -31,6 +31,9 @@ def _victim(folder: Path) -> None:
             bytes(run.MEMORY + 1)
         except MemoryError:
             raise DataError("after all of that") from None
+    if number == 9:
+        bytearray(b"x") * (run.MEMORY // 4)
+        raise DataError("large")
 
 
 def _attack(number: int) -> Attack:

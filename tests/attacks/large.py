@@ -1,6 +1,6 @@
 """Hostile files that are large: one each, with the time and memory that they may take.
 
-``python -m tests.attacks.large NAME SIZE`` carries out one in this process, as `tests.attacks.run` does.
+``python -m tests.attacks.large SIZE 3 5`` carries out the third and the fifth of `LARGE` as `tests.attacks.run` does.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ def layers_of_one_name(size: int) -> Attack:
 
 
 def a_name_of_a_hundred_megabytes(size: int) -> Attack:
-    return _net(f'layer {{ name: "{"a" * (size * 1000)}" type: "ReLU" bottom: "x" top: "y" }}')
+    return _net(f'layer {{ name: "{"a" * (size * 100)}" type: "ReLU" bottom: "x" top: "y" }}')
 
 
 def a_number_of_a_hundred_megabytes(size: int) -> Attack:
-    return _net(f"layer {{ phase: {'9' * (size * 1000)} }}")
+    return _net(f"layer {{ phase: {'9' * (size * 100)} }}")
 
 
 def a_word_of_a_hundred_megabytes(size: int) -> Attack:
-    return _net("a" * (size * 1000))
+    return _net("a" * (size * 100))
 
 
 def a_string_without_end(size: int) -> Attack:
-    return _net('name: "' + "\\\\" * (size * 500))
+    return _net('name: "' + "\\\\" * (size * 50))
 
 
 def brackets(size: int) -> Attack:
@@ -121,7 +121,8 @@ LARGE = {make.__name__: make for make in _ALL}
 
 
 if __name__ == "__main__":
-    names, size = sys.argv[1].split(","), int(sys.argv[2])
-    generate.attack = lambda number: LARGE[names[number]](size)
+    size, *numbers = map(int, sys.argv[1:])
+    made = list(LARGE.values())
+    generate.attack = lambda number: made[number](size)
     run.MEMORY, run.SECONDS = 3 << 30, 300.0
-    run.main(list(range(len(names))))
+    run.main(numbers)

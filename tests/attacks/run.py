@@ -2,22 +2,23 @@
 
 ``python -m tests.attacks.run 12 345`` carries out attacks 12 and 345 and writes two lines of JSON for each: that it
 begins, and how it ended (refused: a CaffepyError; accepted; or failed: anything else). A process that dies says so by
-the line that is missing.
+the line that is missing. ``--keep FOLDER`` leaves the files in FOLDER/12 and FOLDER/345.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
-import sys
+import re
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["MEMORY", "SECONDS", "carry_out", "main"]
+__all__ = ["MEMORY", "SECONDS", "carry_out", "main", "write_files"]
 
 #: Bytes that one attack may take beyond what the process had before the first.
 MEMORY = 1 << 30
@@ -33,6 +34,25 @@ def limit_memory(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + size, used + size))
 
 
+def start_of_peak() -> int:
+    """Bytes that this process has in memory; the most of it is counted from now on."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Put ``files`` into ``folder``."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
 def carry_out(victim: Callable[[Path], None], files: dict[str, bytes], must_fail: bool) -> tuple[str, str]:
     """Let ``victim`` read ``files``; gives how it ended and the message."""
     from caffepy.errors import CaffepyError
@@ -40,9 +60,7 @@ def carry_out(victim: Callable[[Path], None], files: dict[str, bytes], must_fail
     here = os.getcwd()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for path, content in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+        write_files(folder, files)
         try:
             victim(folder)
         except CaffepyError as error:
@@ -88,7 +106,7 @@ def _sound_net() -> str:
     return NET
 
 
-def main(numbers: list[int]) -> None:
+def main(numbers: list[int], keep: str = "") -> None:
     """Carry out ``numbers``, one after the other."""
     from tests.attacks.generate import attack
     from tests.attacks.victims import VICTIMS
@@ -99,10 +117,12 @@ def main(numbers: list[int]) -> None:
     for number in numbers:
         print(json.dumps({"number": number}), file=out, flush=True)
         made = attack(number)
+        if keep:
+            write_files(Path(keep) / str(number), made.files)
         faulthandler.dump_traceback_later(SECONDS, exit=True)
-        began = time.perf_counter()
+        before, began = start_of_peak(), time.perf_counter()
         ended, message = carry_out(VICTIMS[made.victim], made.files, made.must_fail)
-        seconds = time.perf_counter() - began
+        seconds, peak = time.perf_counter() - began, _status("VmHWM") - before
         faulthandler.cancel_dump_traceback_later()
         result = {
             "number": number,
@@ -110,9 +130,16 @@ def main(numbers: list[int]) -> None:
             "ended": ended,
             "message": message[:3000],
             "seconds": seconds,
+            "peak": peak,
         }
         print(json.dumps(result), file=out, flush=True)
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]])
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks.run")
+    parser.add_argument("numbers", nargs="+", type=int)
+    parser.add_argument("--keep", default="", metavar="FOLDER")
+    arguments = parser.parse_args()
+    main(arguments.numbers, os.path.abspath(arguments.keep) if arguments.keep else "")

@@ -1,73 +1,33 @@
 """Hostile files, by the hundred: each ends in a CaffepyError, or is read where the damage was harmless; nothing else.
 
-``make fuzz`` carries out 10,000 (CAFFEPY_ATTACKS=10000); a failure names the number, and
-``python -m tests.attacks.run NUMBER`` does it again by itself.
+``make fuzz`` carries out 10,000; a failure names the number, and ``python -m tests.attacks.run NUMBER`` does it again.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.attacks import fuzz
+from tests.attacks.fuzz import ROOT, Outcome, in_batches, outcomes, report, wrong
 from tests.attacks.generate import attack
 
-ROOT = Path(__file__).parents[2]
-COUNT = int(os.environ.get("CAFFEPY_ATTACKS", "1000"))
-#: Numbers that one process does, and processes at a time.
-BATCH = 250
-PROCESSES = 2
+COUNT = 1000
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="memory is limited by what Linux says of a process"
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    number: int
-    ended: str
-    note: str
-    message: str
-    seconds: float
-
-
-def outcomes(numbers: list[int], module: str = "tests.attacks.run") -> list[Outcome]:
-    """Carry out ``numbers`` in a process; where it dies, note that and go on behind in another one."""
-    done: list[Outcome] = []
-    while numbers:
-        command = [sys.executable, "-m", module, *map(str, numbers)]
-        # One thread each for BLAS and the ops: threads have stacks, and addresses are limited.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        begun: int | None = None
-        for line in run.stdout.splitlines():
-            record = json.loads(line)
-            begun = record["number"] if "ended" not in record else None
-            if "ended" in record:
-                done.append(Outcome(**record))
-        if begun is None:
-            assert run.returncode == 0, run.stderr[-3000:]
-            return done
-        message = f"the process ended with {run.returncode}: {run.stderr[-2000:]}"
-        done.append(Outcome(begun, "died", attack(begun).note if module.endswith("run") else "", message, 0.0))
-        numbers = numbers[numbers.index(begun) + 1 :]
-    return done
-
-
 def test_every_attack_ends_in_an_error_of_caffepy():
-    batches = [list(range(begin, min(begin + BATCH, COUNT))) for begin in range(0, COUNT, BATCH)]
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        results = [outcome for batch in pool.map(outcomes, batches) for outcome in batch]
+    results = [outcome for batch in in_batches(range(COUNT)) for outcome in batch]
     assert [outcome.number for outcome in results] == list(range(COUNT))
-    bad = [outcome for outcome in results if outcome.ended in ("failed", "died")]
+    bad = wrong(results)
     told = "\n\n".join(f"{each.number} {each.ended}: {each.note}\n{each.message}" for each in bad[:20])
     assert not bad, f"{len(bad)} of {COUNT} attacks went wrong\n{told}"
     # Were most of them harmless, little would have been tried.
@@ -112,3 +72,53 @@ def test_what_goes_wrong_is_seen(number, ended, said):
     assert found[0].ended == ended
     assert said in found[0].message
     assert found[1].ended == "refused"
+
+
+def test_the_peak_of_an_attack_is_its_own():
+    large, small = outcomes([9, 1], "tests.attacks.bad_victims")
+    assert large.peak > 250 << 20
+    assert small.peak < 64 << 20
+
+
+def _outcome(number: int, ended: str = "refused", family: str = "mean", seconds: float = 0.0, peak: int = 0) -> Outcome:
+    return Outcome(number, ended, f"{family}: a note", "a message", seconds, peak)
+
+
+def test_the_report():
+    results = [
+        _outcome(0, seconds=1.25, peak=5 << 20),
+        _outcome(1, "accepted", "LMDB", 0.5, 7 << 20),
+        _outcome(2, "died", seconds=1.75),
+        _outcome(3, "failed"),
+    ]
+    assert [each.number for each in wrong(results)] == [2, 3]
+    lines = [line.split() for line in report(results).splitlines()]
+    assert lines[1] == ["mean", "3", "1", "0", "2", "1.8", "(#2)", "5", "(#0)"]
+    assert lines[2] == ["LMDB", "1", "0", "1", "0", "0.5", "(#1)", "7", "(#1)"]
+    assert lines[3] == ["all", "4", "1", "1", "2", "1.8", "(#2)", "7", "(#1)"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "large", "code"), [("accepted", "refused", 0), ("died", "refused", 1), ("refused", "accepted", 1)]
+)
+def test_fuzz_names_what_went_wrong(monkeypatch, capsys, ended, large, code):
+    monkeypatch.setattr(fuzz, "in_batches", lambda numbers: ([_outcome(number, ended)] for number in numbers))
+    monkeypatch.setattr(fuzz, "outcomes", lambda numbers, *_: [_outcome(number, large) for number in numbers])
+    assert fuzz.main(2, 70) == code
+    said = capsys.readouterr().out
+    assert "attacks 70 to 71" in said
+    assert ("again: python -m tests.attacks.run 71" in said) == (ended == "died")
+    assert (f"again: python -m tests.attacks.large {fuzz.LARGE_SIZE} 0" in said) == (large == "accepted")
+
+
+def test_a_number_again_with_its_files_kept(tmp_path):
+    command = [sys.executable, "-m", "tests.attacks.run", "3", "9", "--keep", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["number"] for line in done.stdout.splitlines()] == [3, 3, 9, 9]
+    for number in (3, 9):
+        kept = {
+            str(path.relative_to(tmp_path / str(number))): path.read_bytes()
+            for path in (tmp_path / str(number)).rglob("*")
+            if path.is_file()
+        }
+        assert kept == attack(number).files

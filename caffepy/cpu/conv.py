@@ -152,11 +152,11 @@ class Conv:
         """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
         images, places = len(x), self._places
         if self._product is not None:
-            matrices = x.reshape(images, -1), w.reshape(len(w), -1)
-            self._product.forward(*matrices, b, out.reshape(images, -1))
+            matrices = x.reshape(images, self._depth), w.reshape(len(w), -1)
+            self._product.forward(*matrices, b, out.reshape(images, self._num_output))
             return
         y = out.reshape(images, self._num_output, places)
-        planes, weights, memory = x.reshape(images, -1, *self._plane), self._filters(w), self._carved()
+        planes, weights, memory = x.reshape(*x.shape[:2], *self._plane), self._filters(w), self._carved()
 
         def columns(first: int, last: int, worker: int) -> Array:
             if self._pointwise and self._together == 1:
@@ -194,11 +194,12 @@ class Conv:
         """``out`` (N, C, *spatial) is overwritten."""
         images, places = len(dy), self._places
         if self._product is not None:
-            self._product.backward_data(dy.reshape(images, -1), w.reshape(len(w), -1), out.reshape(images, -1))
+            matrices = dy.reshape(images, self._num_output), w.reshape(len(w), -1)
+            self._product.backward_data(*matrices, out.reshape(images, self._depth))
             return
         grads = dy.reshape(images, self._num_output, places)
         weights = self._filters(w).transpose(0, 2, 1)
-        planes, memory = out.reshape(images, -1, *self._plane), self._carved()
+        planes, memory = out.reshape(*out.shape[:2], *self._plane), self._carved()
 
         def some(first: int, last: int, worker: int) -> None:
             cols, packed, _ = memory[worker]
@@ -220,11 +221,11 @@ class Conv:
         """Adds to ``out``, of w's shape."""
         images, places = len(x), self._places
         if self._product is not None:
-            matrices = x.reshape(images, -1), dy.reshape(images, -1)
+            matrices = x.reshape(images, self._depth), dy.reshape(images, self._num_output)
             self._product.backward_filter(*matrices, out.reshape(len(out), -1))
             return
         grads = dy.reshape(images, self._num_output, places)
-        planes, memory, sums = x.reshape(images, -1, *self._plane), self._carved(), self._memory()[1]
+        planes, memory, sums = x.reshape(*x.shape[:2], *self._plane), self._carved(), self._memory()[1]
         filters = self._filters(out)
         # The first thread adds to ``out`` itself.
         totals = [filters, *(self._filters(part) for part in sums[: max(images, 1) - 1])]
@@ -248,5 +249,5 @@ class Conv:
 
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (num_output,)."""
-        grads = dy.reshape(len(dy), self._num_output, -1)
+        grads = dy.reshape(len(dy), self._num_output, math.prod(dy.shape[2:]))
         self._workers.run(self._num_output, lambda first, last, worker: sum_channels(first, last, grads, out))

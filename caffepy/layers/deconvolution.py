@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from caffepy.blob import Blob
 from caffepy.layer import register_layer
 from caffepy.layers._convolution import ConvolutionBase
@@ -36,14 +38,14 @@ class Deconvolution(ConvolutionBase):
             images = self._images(y.data)
             conv.backward_data(self._images(x.data), self.blobs[0].data, images)
             if len(self.blobs) > 1:
-                planes = images.reshape(len(images), self.num_output, -1)
+                planes = images.reshape(*images.shape[:2], math.prod(images.shape[2:]))
                 planes += self.blobs[1].data[:, None]
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for x, y, down, conv in zip(bottom, top, propagate_down, self.convs, strict=True):
             dy = self._images(y.diff)
             if len(self.blobs) > 1 and self.param_propagate_down[1]:
-                dy.reshape(len(dy), self.num_output, -1).sum(axis=(0, 2), out=self.bias_sum)
+                dy.reshape(*dy.shape[:2], math.prod(dy.shape[2:])).sum(axis=(0, 2), out=self.bias_sum)
                 db = self.blobs[1].diff
                 db += self.bias_sum
             if self.param_propagate_down[0]:

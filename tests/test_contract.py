@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from caffepy.devices import get_backend
+from caffepy.errors import LayerError
 from caffepy.layer import get_layer_class, layer_types
-from caffepy.testing import Case, check_gradient, check_layer
+from caffepy.testing import Case, LayerUnderTest, check_gradient, check_layer
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.stem for path in (ROOT / "caffepy/layers").glob("*.py") if not path.stem.startswith("_"))
@@ -94,3 +99,38 @@ def test_layer(file, case, backend):
 @pytest.mark.parametrize(("file", "case"), CASES, ids=_ids())
 def test_gradient(file, case, backend):
     check_gradient(case, backend)
+
+
+def _without_items(case: Case) -> bool:
+    return bool(case.bottoms and case.bottoms[0]) and "batch" not in case.waived
+
+
+#: Layers that refuse a batch of none where their axis is the first, with the words.
+REFUSE_EMPTY = {"ArgMax": "top_k must be less than or equal to the dimension of the axis"}
+
+
+def _refuses_empty(case: Case) -> bool:
+    return _type_of(case) in REFUSE_EMPTY and "axis: -2" in case.prototxt and len(case.bottoms[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [pytest.param(*pair, id=i) for pair, i in zip(CASES, _ids(), strict=True) if _without_items(pair[1])],
+)
+def test_a_batch_of_no_items(file, case, backend):
+    """Filter makes such batches. Nothing is learnt from them, and what is remembered stays as it was."""
+    with pytest.raises(LayerError) if _refuses_empty(case) else nullcontext() as refusal:
+        made = LayerUnderTest(case, get_backend(backend), case.with_batch(0))
+        result = made.run()
+    if refusal is not None:
+        assert re.match(rf"layer 'under_test' .*{REFUSE_EMPTY[_type_of(case)]}", str(refusal.value))
+        return
+    for diff, blob in zip(result.blob_diffs, made.layer.blobs, strict=True):
+        assert not diff.any()
+        assert np.isfinite(blob.data).all()
+    mean_of_nothing = "operation: MEAN" in case.prototxt and made.layer.shape[1] == 0
+    for top, blob in zip(result.tops, made.top, strict=True):
+        assert top.shape == blob.shape
+        assert np.isfinite(top).all() or mean_of_nothing
+        if made.layer.loss:
+            assert not top.any()

@@ -70,6 +70,9 @@ class BatchNorm(Layer):
             self.xp.multiply(variance_sum, factor, out=self.variance)
             self.batch_norm.forward_global(x, self.mean, self.variance, y)
             return
+        if not bottom[0].count:
+            # Nothing has no mean: the sums stay as they are.
+            return
         self.batch_norm.forward(x, self.mean, self.variance, y)
         count = bottom[0].count // self.channels
         # Unbiased: of m values about their own mean only m - 1 are free.

@@ -42,8 +42,8 @@ class ContrastiveLoss(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         num = check_batch(self, bottom[0], bottom[1])
         self._check(bottom)
-        if self.shape != (num, bottom[0].count // num if num else 0):
-            self.shape = (num, bottom[0].count // num if num else 0)
+        if self.shape != (num, bottom[0].channels):
+            self.shape = (num, bottom[0].channels)
             self.difference.reshape(*self.shape)
             self.alike = self.backend.empty((num,), bool)
             # Squared distance, loss, and the gradient's factor of a - b, for each pair.
@@ -84,14 +84,14 @@ class ContrastiveLoss(Layer):
             xp.multiply(self.losses, self.losses, out=self.losses)
         xp.copyto(self.losses, self.squared, where=self.alike)
         xp.copyto(self.factor, 1, where=self.alike)
-        top[0].data[...] = self.losses.sum() / (2 * num)
+        top[0].data[...] = self.losses.sum() / (2 * max(num, 1))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[2]:
             raise self.error("ContrastiveLoss Layer cannot backpropagate to bottom[2], which says what is alike.")
         for i, sign in ((0, 1), (1, -1)):
             if propagate_down[i]:
-                self.xp.divide(top[0].diff.reshape(1), sign * self.shape[0], out=self.scale)
+                self.xp.divide(top[0].diff.reshape(1), sign * max(self.shape[0], 1), out=self.scale)
                 dx = bottom[i].diff.reshape(self.shape)
                 self.xp.multiply(self.difference.data, self.factor[:, None], out=dx)
                 dx *= self.scale

@@ -44,10 +44,10 @@ class EuclideanLoss(Layer):
         x0, x1 = bottom[0].data, bottom[1].data.reshape(bottom[0].shape)
         difference = self.xp.subtract(x0, x1, out=self.difference.data)
         squares = self.xp.multiply(difference, difference, out=self.backend.scratch(difference.shape))
-        top[0].data[...] = squares.sum() / (2 * self.num)
+        top[0].data[...] = squares.sum() / (2 * max(self.num, 1))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for blob, down, sign in zip(bottom, propagate_down, (1, -1), strict=True):
             if down:
-                self.xp.divide(top[0].diff.reshape(1), sign * self.num, out=self.scale)
+                self.xp.divide(top[0].diff.reshape(1), sign * max(self.num, 1), out=self.scale)
                 self.xp.multiply(self.difference.data, self.scale, out=blob.diff.reshape(bottom[0].shape))

@@ -52,11 +52,11 @@ class MultinomialLogisticLoss(Layer):
             self.multinomial_loss.forward(bottom[0].data, bottom[1].data, self.total)
         except LayerError as error:
             raise self.error(str(error)) from None
-        self.xp.divide(self.total, self.num, out=top[0].data.reshape(1))
+        self.xp.divide(self.total, max(self.num, 1), out=top[0].data.reshape(1))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[1]:
             raise self.error("MultinomialLogisticLoss Layer cannot backpropagate to label inputs.")
         if propagate_down[0]:
-            self.xp.divide(top[0].diff.reshape(1), self.num, out=self.scale)
+            self.xp.divide(top[0].diff.reshape(1), max(self.num, 1), out=self.scale)
             self.multinomial_loss.backward(bottom[0].data, bottom[1].data, self.scale, bottom[0].diff)

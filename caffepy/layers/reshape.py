@@ -61,14 +61,7 @@ class Reshape(Layer):
                     )
                 middle[i] = shape[begin + i]
         if -1 in middle:
-            place = middle.index(-1)
-            known = math.prod(shape[:begin]) * math.prod(shape[end:]) * math.prod(middle[:place] + middle[place + 1 :])
-            if known == 0 or bottom[0].count % known:
-                raise self.error(
-                    f"bottom count ({bottom[0].count}) must be divisible by the product of the specified dimensions "
-                    f"({known})."
-                )
-            middle[place] = bottom[0].count // known
+            middle[middle.index(-1)] = self._left_over(bottom[0], begin, end)
         result = (*shape[:begin], *middle, *shape[end:])
         if math.prod(result) != bottom[0].count:
             raise self.error(
@@ -78,6 +71,21 @@ class Reshape(Layer):
         top[0].reshape(*result)
         top[0].share_data(bottom[0])
         top[0].share_diff(bottom[0])
+
+    def _left_over(self, bottom: Blob, begin: int, end: int) -> int:
+        """What -1 stands for. Axes that stay are left out on both sides, so that they may be of size 0."""
+        copied = [begin + i for i, dim in enumerate(self.dims) if dim == 0]
+        given = math.prod(dim for dim in self.dims if dim > 0)
+        replaced = math.prod(dim for i, dim in enumerate(bottom.shape[:end]) if i >= begin and i not in copied)
+        # An axis behind the range may be copied as well.
+        beyond = math.prod(bottom.shape[i] for i in copied if i >= end)
+        if beyond == 0 or replaced % (given * beyond):
+            kept = [*bottom.shape[:begin], *bottom.shape[end:], *(bottom.shape[i] for i in copied)]
+            raise self.error(
+                f"bottom count ({bottom.count}) must be divisible by the product of the specified dimensions "
+                f"({given * math.prod(kept)})."
+            )
+        return replaced // (given * beyond)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Nothing to do: the memory is shared."""

@@ -40,6 +40,28 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("dims", "more", "shape", "result"),
+    [
+        ([0, -1], "", (0, 3, 4), (0, 12)),
+        ([-1, 12], "", (0, 3, 4), (0, 12)),
+        ([0, 2, -1], "", (3, 0, 4), (3, 2, 0)),
+        ([0, 0, -1], "", (3, 0, 4), (3, 0, 4)),
+        ([2, -1], "axis: 1 num_axes: 1", (0, 8, 3), (0, 2, 4, 3)),
+        ([0, 0, -1], "axis: 1 num_axes: 1", (2, 6, 3, 2), None),
+        ([0, 0, -1], "axis: 1 num_axes: 0", (2, 0, 3), None),
+    ],
+)
+def test_a_minus_1_with_axes_of_size_0(backend, dims, more, shape, result):
+    """Axes that stay do not matter for what is left; Caffe divides by them and dies."""
+    text = f'type: "Reshape" {fields_of(dims, more)}'
+    if result is None:
+        with pytest.raises(LayerError, match=r"must be divisible by the product of the specified dimensions \(\d+\)"):
+            LayerUnderTest(case(text, [shape]), get_backend(backend)).forward()
+    else:
+        assert LayerUnderTest(case(text, [shape]), get_backend(backend)).forward()[0].shape == result
+
+
 def test_the_memory_is_the_bottom_s(backend):
     made = LayerUnderTest(CASES[0], get_backend(backend))
     made.forward()

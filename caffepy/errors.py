@@ -30,8 +30,11 @@ __all__ = [
 ]
 
 
-class CaffepyError(Exception):
-    """Base of all errors raised on purpose; the command line prints its text without a traceback."""
+class CaffepyError(RuntimeError):
+    """Base of all errors raised on purpose; the command line prints its text without a traceback.
+
+    It is a RuntimeError because pycaffe's errors are: scripts that catch those go on working.
+    """
 
 
 class ParseError(CaffepyError):

@@ -1,4 +1,4 @@
-"""The hint at what is meant."""
+"""The tree of errors, and the hint at what is meant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from caffepy import errors
 from caffepy.errors import did_you_mean
 
 
@@ -33,3 +34,9 @@ def test_many_long_names_do_not_take_long():
     assert did_you_mean("ba" * 47, known)
     assert did_you_mean("ab" * 1_000_000, known) == ""
     assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name.endswith("Error")])
+def test_every_error_is_one_that_scripts_for_pycaffe_catch(name):
+    with pytest.raises(RuntimeError, match="what and why"):
+        raise getattr(errors, name)("what and why")

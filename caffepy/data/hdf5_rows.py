@@ -132,6 +132,8 @@ class Hdf5Rows:
         with _open(path) as file:
             try:
                 shapes = [self._dataset(file, path, name).shape for name in self.names]
+            except DataError:
+                raise
             except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
                 raise DataError(f"'{path}' cannot be read: {error}") from error
         for name, shape in zip(self.names, shapes, strict=True):
@@ -188,12 +190,12 @@ class Hdf5Rows:
             if not self._whole[number]:
                 return _Held(datasets, file)
             arrays = [np.asarray(dataset.astype(self.dtype)[()]) for dataset in datasets]
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
-            file.close()
-            raise DataError(f"'{path}' cannot be read: {error}") from error
         except DataError:
             file.close()
             raise
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+            file.close()
+            raise DataError(f"'{path}' cannot be read: {error}") from error
         file.close()
         return _Held(arrays, None)
 

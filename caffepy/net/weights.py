@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from caffepy.blob import Blob
-from caffepy.errors import WeightsError
+from caffepy.errors import CaffepyError, WeightsError
 from caffepy.layer import Layer
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.proto import caffe_pb2
@@ -127,6 +127,8 @@ def _load_hdf5(net: Net, path: str | os.PathLike[str]) -> Report:
     try:
         with h5py.File(source, "r") as file:
             return _read_hdf5(net, file, source)
+    except CaffepyError:
+        raise
     except READ_ERRORS as error:
         raise WeightsError(
             f"{source}: Couldn't open or read the HDF5 file, it is damaged or cut off: {error}"
@@ -181,6 +183,8 @@ def save_weights(net: Net, path: str | os.PathLike[str], *, diff: bool = False) 
         else:
             with atomic_write(path) as file:
                 _save_binary(net, file, diff)
+    except CaffepyError:
+        raise
     # h5py has RuntimeError where it finds the disk full as it closes the file.
     except (OSError, RuntimeError) as error:
         raise not_written(path, error) from error

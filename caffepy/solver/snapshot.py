@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.errors import SolverError, WeightsError
+from caffepy.errors import CaffepyError, SolverError, WeightsError
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, is_hdf5, not_written
 from caffepy.proto import caffe_pb2
@@ -59,6 +59,8 @@ def snapshot(solver: Solver) -> tuple[str, str]:
             with atomic_write(state) as file:
                 blobs = (encode_blob(blob) for blob in solver.history_blobs())
                 write_message_with_blobs(file, message, _HISTORY, blobs)
+    except CaffepyError:
+        raise
     except (OSError, RuntimeError) as error:
         raise not_written(state, error) from error
     return model, state
@@ -138,6 +140,8 @@ def _read_hdf5(solver: Solver, source: str) -> tuple[int, str, list[NDArray[Any]
             if file["iter"].size != 1:
                 raise ValueError("iter is not one number")
             return int(numbers(file["iter"], 1, f"{source}: iter")[0]), learned_net, history
+    except CaffepyError:
+        raise
     except READ_ERRORS as error:
         raise WeightsError(f"{source}: not a solver state as Caffe writes it in HDF5: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from types import TracebackType
 from typing import TypeAlias
 
@@ -100,6 +100,11 @@ class Net:
         self._index = {entry.layer.name: i for i, entry in enumerate(self.entries)}
         self._loss_shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self.debug_info = param.debug_info
+        #: Called with a layer's number, before and after it runs.
+        self.before_forward: list[Callable[[int], None]] = []
+        self.after_forward: list[Callable[[int], None]] = []
+        self.before_backward: list[Callable[[int], None]] = []
+        self.after_backward: list[Callable[[int], None]] = []
         self._seed_losses()
         if weights is not None:
             self.copy_from(weights)
@@ -131,23 +136,31 @@ class Net:
         Raises:
             NetError: no layer of that name.
         """
-        first = self._layer_index(start, 0)
         last = self._layer_index(end, len(self.entries) - 1)
+        self.run_forward(self._layer_index(start, 0), last)
+        names = self.outputs if end is None else [name for name in self.entries[last].top_names if name]
+        return {name: self.blobs[name].data for name in names}
+
+    def run_forward(self, first: int, last: int) -> None:
+        """`forward` by the layers' numbers."""
         number = self.counter.value
         if first > 0:
             self.counter.value = max(number - 1, 0)
         try:
-            for entry in self.entries[first : last + 1]:
+            for i in range(first, last + 1):
+                for call in self.before_forward:
+                    call(i)
+                entry = self.entries[i]
                 entry.layer.reshape(entry.bottom, entry.top)
                 entry.layer.forward(entry.bottom, entry.top)
                 if self.debug_info:
                     debug.log_forward(entry, self._param_names(entry))
+                for call in self.after_forward:
+                    call(i)
         finally:
             self.counter.value = number
         self._seed_losses()
         self.counter.value += first == 0
-        names = self.outputs if end is None else [name for name in self.entries[last].top_names if name]
-        return {name: self.blobs[name].data for name in names}
 
     def backward(self, start: str | None = None, end: str | None = None) -> None:
         """Run the layers backward from ``start`` down to ``end``, both included; all of them unless given.
@@ -157,20 +170,30 @@ class Net:
         Raises:
             NetError: no layer of that name.
         """
-        first = self._layer_index(start, len(self.entries) - 1)
-        last = self._layer_index(end, 0)
-        for entry in reversed(self.entries[last : first + 1]):
+        self.run_backward(self._layer_index(start, len(self.entries) - 1), self._layer_index(end, 0))
+        if self.debug_info and start is None and end is None:
+            debug.log_totals(self)
+
+    def run_backward(self, first: int, last: int) -> None:
+        """`backward` by the layers' numbers, from ``first`` down to ``last``."""
+        for i in range(first, last - 1, -1):
+            for call in self.before_backward:
+                call(i)
+            entry = self.entries[i]
             if entry.need_backward:
                 entry.layer.backward(entry.top, entry.propagate_down, entry.bottom)
                 if self.debug_info:
                     debug.log_backward(entry)
-        if self.debug_info and start is None and end is None:
-            debug.log_totals(self)
+            for call in self.after_backward:
+                call(i)
 
-    def loss(self) -> float:
-        """The weighted sum of all losses of the last forward pass; waits for the device."""
+    def loss(self, first: int = 0, last: int | None = None) -> float:
+        """The weighted sum of the losses of the last forward pass; waits for the device.
+
+        Those of layers ``first`` to ``last``, by number; of all unless given.
+        """
         total = 0.0
-        for entry in self.entries:
+        for entry in self.entries[first : None if last is None else last + 1]:
             for weight, blob in zip(entry.loss_weights, entry.top, strict=True):
                 if weight:
                     total += weight * float(blob.data.sum())
@@ -208,9 +231,12 @@ class Net:
         """
         return load_weights(self, path)
 
-    def save(self, path: str | os.PathLike[str], *, diff: bool = False) -> None:
-        """Write the weights; a path that ends in .h5 in HDF5, others as a .caffemodel. ``diff`` writes diffs too."""
-        save_weights(self, path, diff=diff)
+    def save(self, path: str | os.PathLike[str], *, diff: bool = False, hdf5: bool | None = None) -> None:
+        """Write the weights. ``diff`` writes diffs too.
+
+        In HDF5 where ``hdf5`` says so, or else where the path ends in .h5; otherwise as a .caffemodel.
+        """
+        save_weights(self, path, diff=diff, hdf5=hdf5)
 
     def share_with(self, other: Net) -> None:
         """Use the weights of ``other``'s layers of equal name: the same memory, so what one learns both have.

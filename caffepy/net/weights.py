@@ -172,9 +172,10 @@ def _read_hdf5(net: Net, file: Any, source: str) -> Report:
     return report
 
 
-def save_weights(net: Net, path: str | os.PathLike[str], *, diff: bool = False) -> None:
+def save_weights(net: Net, path: str | os.PathLike[str], *, diff: bool = False, hdf5: bool | None = None) -> None:
     """Write ``net``'s weights to ``path``, whole or not at all; see `Net.save`."""
-    hdf5 = os.fspath(path).endswith(".h5")
+    if hdf5 is None:
+        hdf5 = os.fspath(path).endswith(".h5")
     if not hdf5:
         check_binary_size(sum(blob.count for layer in net.layers for blob in layer.blobs), net, 1 + diff, path)
     try:
@@ -225,7 +226,7 @@ def _save_hdf5(net: Net, path: str | os.PathLike[str], diff: bool) -> None:
     import h5py
 
     owners = {id(param.blob) for param in net.learnable_params}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         groups = [("data", file.create_group("data"))]
         if diff:
             groups.append(("diff", file.create_group("diff")))

@@ -84,6 +84,12 @@ class Observer:
     def on_begin(self, solver: Solver) -> None:
         """The run starts, or goes on from ``solver.iter``."""
 
+    def on_start(self) -> None:
+        """Before the first pass of each iteration; gradients are zero."""
+
+    def on_gradients_ready(self) -> None:
+        """After the last pass of each iteration, before the update."""
+
     def on_iteration(self, event: Iteration) -> None:
         """After each iteration."""
 

@@ -117,6 +117,8 @@ class Solver(ABC):
                     net.copy_from(path)
         #: How many updates have been made.
         self.iter = 0
+        #: Passes of the train net beside those of iterations. Records and random draws go on behind them.
+        self.extra_passes = 0
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
         self._stop = self._snapshot_asked = False
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), 0, 0.0
@@ -197,9 +199,9 @@ class Solver(ABC):
             smoothed = self._smooth(loss)
             if display:
                 self._display(smoothed)
-            self._apply_update()
+            self._tell(lambda observer: observer.on_gradients_ready())
             done = Iteration(self.iter, loss)
-            self.iter += 1
+            self.apply_update()
             self._tell(lambda observer, event=done: observer.on_iteration(event))  # type: ignore[misc]
             if (param.snapshot and self.iter % param.snapshot == 0) or self._snapshot_asked:
                 self._snapshot_asked = False
@@ -219,7 +221,7 @@ class Solver(ABC):
 
     @_NUMBERS_MAY_OVERFLOW
     def _forward(self, sub: int) -> float:
-        self.net.counter.value = self.iter * self.param.iter_size + sub
+        self.net.counter.value = self.iter * self.param.iter_size + sub + self.extra_passes
         self.net.forward()
         return self.net.loss()
 
@@ -227,6 +229,7 @@ class Solver(ABC):
     def _forward_backward(self) -> float:
         """iter_size passes; gradients add up in the flat diff. Gives the mean loss."""
         self.net.clear_param_diffs()
+        self._tell(lambda observer: observer.on_start())
         loss = 0.0
         for sub in range(self.param.iter_size):
             part = self._forward(sub)
@@ -240,7 +243,8 @@ class Solver(ABC):
         return sum(self._losses) / len(self._losses)
 
     @_NUMBERS_MAY_OVERFLOW
-    def _apply_update(self) -> None:
+    def apply_update(self) -> None:
+        """Update the learnable blobs by what their diffs hold, the gradients of ``iter_size`` passes; one `iter` more."""
         scale = 1.0
         limit = self.param.clip_gradients
         if limit >= 0:
@@ -253,6 +257,7 @@ class Solver(ABC):
         self.update(self._data, self._diff, self.history, self.rate, scale / self.param.iter_size)
         if self.net.debug_info:
             log_update(self.net)
+        self.iter += 1
 
     def _display(self, loss: float) -> None:
         now, waited = time.perf_counter(), self._wait_seconds()

@@ -265,3 +265,39 @@ def test_weights_are_loaded_when_the_net_is_made(tmp_path):
     net.params["a"][0].data[...] = 4
     net.save(tmp_path / "w.caffemodel")
     assert net_of(text, weights=tmp_path / "w.caffemodel").params["a"][0].data.tolist() == [4, 4]
+
+
+def test_who_watches_layers_is_called_around_each():
+    net = _chain()
+    calls = []
+
+    def seen(when, blob, what):
+        return lambda i: calls.append((when, i, float(getattr(net.blobs[blob], what)[0, 0])))
+
+    net.before_forward.append(seen("before", "a", "data"))
+    net.after_forward.append(seen("after", "a", "data"))
+    net.forward(end="shift")
+    assert calls == [
+        ("before", 0, 0),
+        ("after", 0, 0),
+        ("before", 1, 0),
+        ("after", 1, 2),
+        ("before", 2, 2),
+        ("after", 2, 2),
+    ]
+    net.forward()
+    calls.clear()
+    net.blobs["c"].diff.fill(1)
+    net.before_backward.append(seen("before", "b", "diff"))
+    net.after_backward.append(seen("after", "b", "diff"))
+    net.backward(end="shift")
+    # d c / d b = 2 b = 6.
+    assert calls == [("before", 3, 0), ("after", 3, 6), ("before", 2, 6), ("after", 2, 6)]
+
+
+def test_the_loss_of_some_layers():
+    net = net_of(CHAIN + 'layer { name: "l" type: "Reduction" bottom: "c" top: "l" loss_weight: 2 }')
+    net.blobs["x"].data.fill(1)
+    net.forward()
+    assert net.loss() == net.loss(4) == net.loss(0, 4) == 2 * 6 * 9
+    assert net.loss(0, 3) == 0

@@ -488,3 +488,53 @@ def test_tests_by_hand_before_the_first_one_that_falls_due(tmp_path, settings):
     solver.step(4)
     solver.test(0)
     assert solver.test_nets[0].counter.value == (2 if settings else 4)
+
+
+class Gradients(Observer):
+    """Notes what the gradients are when it is told of them, and doubles them before the update."""
+
+    def __init__(self):
+        self.solver, self.seen = None, []
+
+    def _sum(self):
+        return float(np.abs(self.solver.net.params["ip"][0].diff).sum())
+
+    def on_start(self):
+        self.seen.append(("start", self.solver.iter, self._sum()))
+
+    def on_gradients_ready(self):
+        self.seen.append(("ready", self.solver.iter, self._sum()))
+        for param in self.solver.net.learnable_params:
+            param.blob.diff[...] *= 2
+
+
+def test_gradients_may_be_changed_between_the_passes_and_the_update(tmp_path):
+    watcher = Gradients()
+    solver = watcher.solver = solver_of(tmp_path, NET, "max_iter: 9 base_lr: 0.01 iter_size: 2", watcher)
+    same = solver_of(tmp_path, NET, "max_iter: 9 base_lr: 0.02 iter_size: 2")
+    for one in (solver, same):
+        one.step(2)
+    assert [(when, iteration) for when, iteration, _ in watcher.seen] == [
+        ("start", 0), ("ready", 0), ("start", 1), ("ready", 1)
+    ]  # fmt: skip
+    assert [total > 0 for _, _, total in watcher.seen] == [False, True, False, True]
+    np.testing.assert_allclose(solver.net.params["ip"][0].data, same.net.params["ip"][0].data, rtol=1e-6)
+
+
+def test_an_update_by_hand(tmp_path):
+    solver = solver_of(tmp_path, NET, "max_iter: 9 iter_size: 2 base_lr: 0.5")
+    weights = solver.net.params["ip"][0]
+    weights.data.fill(3)
+    weights.diff.fill(4)
+    solver.apply_update()
+    np.testing.assert_array_equal(weights.data, 3 - 0.5 * 4 / 2)
+    assert solver.iter == 1
+
+
+def test_passes_beside_the_iterations_shift_the_records(tmp_path):
+    solver = solver_of(tmp_path, NET, "max_iter: 9 iter_size: 2")
+    solver.step(1)
+    solver.extra_passes = 3
+    solver.step(1)
+    rows = (4 * (2 + 1 + 3) + np.arange(4)) % len(TABLE)
+    np.testing.assert_array_equal(solver.net.blobs["x"].data, TABLE[rows].astype(np.float32))

@@ -52,7 +52,7 @@ class Hdf5Collector:
         """
         try:
             if not self.rows:
-                with atomic_path(self.path) as temporary, h5py.File(temporary, "w") as file:
+                with atomic_path(self.path) as temporary, h5py.File(temporary, "w", locking=False) as file:
                     for name, values in (("data", data), ("label", label)):
                         file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]), chunks=True)
             else:
@@ -94,7 +94,7 @@ class _State:
     def begin(self, path: str) -> Any:
         temporary = self._stack.enter_context(atomic_path(path))
         shutil.copyfile(os.path.realpath(path), temporary)
-        self.file = self._stack.enter_context(h5py.File(temporary, "r+"))
+        self.file = self._stack.enter_context(h5py.File(temporary, "r+", locking=False))
         return self.file
 
     def finish(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.monitor.metrics import loss_of_test, read_metrics
-from caffepy.proto.files import atomic_write
+from caffepy.proto.files import atomic_write, remove_abandoned
 from caffepy.solver.observer import Display, End, Observer, Snapshot, TestResult
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Curves(Observer):
             for net in solver.test_nets
         ]
         self.history = History()
+        # The next picture may be hours away.
+        remove_abandoned(self.path.parent, self.path.name)
         self._import_matplotlib()
         if solver.iter and self.metrics is not None and Path(self.metrics).exists():
             for record in read_metrics(self.metrics):

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from caffepy.proto.files import atomic_write
+from caffepy.proto.files import atomic_write, remove_abandoned
 from caffepy.solver.observer import Display, End, Observer, Output, TestResult
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Metrics(Observer):
 
     def on_begin(self, solver: Solver) -> None:
         self.close()
+        remove_abandoned(self.path.parent, self.path.name)
         if self.path.exists() and solver.iter:
             _cut(self.path, solver.iter)
         elif self.path.exists():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, is_hdf5, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, encode_blob, write_message_with_blobs
-from caffepy.proto.files import atomic_path, atomic_write
+from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
 from caffepy.proto.read import read_binary
 from caffepy.solver.lr_policy import current_step
 
@@ -34,8 +33,6 @@ __all__ = ["check_destination", "latest_state", "restore", "snapshot"]
 _LONGEST_PATH = 4096
 # Of a name, in messages.
 _SHOWN = 300
-# Seconds after which an unfinished file is nobody's.
-_ABANDONED = 3600
 _HISTORY = caffe_pb2.SolverState.DESCRIPTOR.fields_by_name["history"].number
 
 
@@ -69,7 +66,7 @@ def snapshot(solver: Solver) -> tuple[str, str]:
 def _write_hdf5(solver: Solver, path: str, model: str, step: int) -> None:
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         file.create_dataset("iter", data=np.array([solver.iter], np.int32))
         # One byte longer than the name: Caffe reads to the zero at the end.
         name = model.encode()
@@ -182,16 +179,6 @@ def latest_state(prefix: str) -> str | None:
     return max(found)[1] if found else None
 
 
-def _remove_leftovers(prefix: Path) -> None:
-    """Delete what kill -9 has left of snapshots of this prefix: hidden, unfinished, and each as large as a snapshot."""
-    begins = f".{prefix.name}_iter_"[:61]
-    for path in prefix.parent.iterdir():
-        ours = path.name.startswith(begins) and re.search(r"\.[0-9a-f]{8}\.tmp$", path.name)
-        # A younger one may be another run's, which is writing it now.
-        if ours and time.time() - path.stat().st_mtime > _ABANDONED:
-            path.unlink(missing_ok=True)
-
-
 def check_destination(solver: Solver) -> None:
     """Find out now, not at the first snapshot, whether snapshots can be written: folder, permission, room.
 
@@ -214,7 +201,8 @@ def check_destination(solver: Solver) -> None:
         with atomic_path(f"{prefix}_write_test") as temporary:
             Path(temporary).write_bytes(b"")
         os.unlink(f"{prefix}_write_test")
-        _remove_leftovers(Path(prefix))
+        # Each is as large as a snapshot.
+        remove_abandoned(folder, f"{Path(prefix).name}_iter_")
     except OSError as error:
         raise SolverError(f"{problem}: {error.strerror or error}.") from error
     size = sum(param.blob.count for param in solver.net.learnable_params) * solver.backend.dtype.itemsize

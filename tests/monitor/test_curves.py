@@ -47,6 +47,12 @@ def test_a_run_is_drawn(tmp_path):
     assert watcher.history.accuracies == {"accuracy": ([0, 100, 200, 300], [0.97] * 4)}
 
 
+def test_what_a_killed_run_left_is_removed_at_the_start(tmp_path):
+    (tmp_path / ".curves.png.0123abcd.tmp").write_bytes(b"part")
+    Curves(tmp_path / "curves.png").on_begin(fake_run.solver())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_each_line_is_there_only_if_there_is_something_to_show(tmp_path):
     path = tmp_path / "c.png"
     draw(path, history(), "LeNet", 400)

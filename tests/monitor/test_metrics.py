@@ -45,6 +45,12 @@ def test_resuming_leaves_the_file_of_an_uninterrupted_run(tmp_path, killed_at):
     assert told == [{**json.loads(line), "iter_per_s": 0, "wait": 0} for line in whole.splitlines()]
 
 
+def test_what_a_killed_run_left_is_removed_at_the_start(tmp_path):
+    (tmp_path / ".metrics.jsonl.0123abcd.tmp").write_bytes(b"part")
+    run(tmp_path / "metrics.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
 def test_a_new_run_moves_the_old_file_aside(tmp_path):
     first = run(tmp_path / "metrics.jsonl", stop=150)
     second = run(tmp_path / "metrics.jsonl")

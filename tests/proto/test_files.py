@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from caffepy.proto.files import atomic_path, atomic_write
+from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -130,5 +130,74 @@ def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER, target], cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"wrote\n"
+        left = [name for name in os.listdir(tmp_path) if name != "a"]
+        assert len(left) == 1
+        remove_abandoned(tmp_path, "a")
+        assert (tmp_path / left[0]).exists(), "it is being written"
         process.send_signal(signal.SIGKILL)
     assert target.read_bytes() == b"old"
+    assert (tmp_path / left[0]).exists()
+    with atomic_write(target) as file:
+        file.write(b"next")
+        assert not (tmp_path / left[0]).exists(), "the next writer of the name removes what the dead one left"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_only_our_own_temporaries_are_removed(tmp_path: Path) -> None:
+    names = [".a.png.0123abcd.tmp", ".a.png.ffffffff.tmp", f".{'a' * 60}.00000000.tmp"]
+    others = [
+        ".a.png.0123abc.tmp",
+        ".a.png.0123abcD.tmp",
+        "a.png.0123abcd.tmp",
+        ".a.png.0123abcd.tmp2",
+        ".b.0123abcd.tmp",
+    ]
+    for name in (*names, *others):
+        (tmp_path / name).write_bytes(b"part")
+    (tmp_path / "outside").write_bytes(b"mine")
+    (tmp_path / ".a.png.aaaaaaaa.tmp").symlink_to(tmp_path / "outside")
+    (tmp_path / ".a.png.bbbbbbbb.tmp").mkdir()
+    os.mkfifo(tmp_path / ".a.png.cccccccc.tmp")
+    remove_abandoned(tmp_path, "a.png")
+    special = [f".a.png.{digit * 8}.tmp" for digit in "abc"]
+    assert sorted(os.listdir(tmp_path)) == sorted([names[2], *others, *special, "outside"])
+    remove_abandoned(tmp_path, "a" * 200)
+    assert not (tmp_path / names[2]).exists()
+    remove_abandoned(tmp_path / "none", "a")
+
+
+def test_where_there_are_no_locks_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    old, young = tmp_path / ".a.00000000.tmp", tmp_path / ".a.11111111.tmp"
+    for path in (old, young):
+        path.write_bytes(b"part")
+    os.utime(old, (young.stat().st_mtime - 4000,) * 2)
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"x")
+    assert sorted(os.listdir(tmp_path)) == [young.name, "a"]
+
+
+def test_a_temporary_that_is_taken_for_abandoned_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its making and its lock another process may remove it."""
+    import fcntl
+
+    flock, removed = fcntl.flock, []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"x")
+        remove_abandoned(tmp_path, "a")
+        assert temporary.exists()
+    assert len(removed) == 1
+    assert (tmp_path / "a").read_bytes() == b"x"

@@ -13,6 +13,7 @@ import pytest
 
 from caffepy.errors import SolverError, WeightsError
 from caffepy.proto import caffe_pb2
+from caffepy.proto.files import atomic_path
 from caffepy.solver import snapshot as files
 from caffepy.solver.snapshot import latest_state
 from tests.net.square_loss import SquareLoss
@@ -409,28 +410,24 @@ def test_files_names_and_functions_are_public():
 
 
 def test_what_was_left_of_an_earlier_kill_is_removed_at_the_start(tmp_path):
-    def left(name: str, age: float) -> Path:
+    def left(name: str) -> Path:
         path = tmp_path / name
         path.write_bytes(b"part")
-        os.utime(path, (path.stat().st_mtime - age,) * 2)
         return path
 
     long = "l" * 70
-    old, young = 4000, 60
-    gone = [
-        left(".snap_iter_20.caffemodel.0123abcd.tmp", old),
-        left(".snap_iter_20.solverstate.h5.ffffffff.tmp", old),
-    ]
+    gone = [left(".snap_iter_20.caffemodel.0123abcd.tmp"), left(".snap_iter_20.solverstate.h5.ffffffff.tmp")]
     kept = [
-        left(".snap_iter_30.caffemodel.0123abcd.tmp", young),
-        left(".snap_iter_30.caffemodel.0123abcd", old),
-        left(".snapper_iter_30.caffemodel.0123abcd.tmp", old),
-        left(".snap.tmp", old),
-        left("snap_iter_20.caffemodel", old),
-        left(f".{long[:60]}.0123abcd.tmp", old),
+        left(".snap_iter_30.caffemodel.0123abcd"),
+        left(".snapper_iter_30.caffemodel.0123abcd.tmp"),
+        left(".snap.tmp"),
+        left("snap_iter_20.caffemodel"),
+        left(f".{long[:60]}.0123abcd.tmp"),
     ]
-    _solver(tmp_path, "max_iter: 1").solve()
+    with atomic_path(tmp_path / "snap_iter_40.caffemodel") as another_s:
+        _solver(tmp_path, "max_iter: 1").solve()
+        assert another_s.exists()
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in kept)
     _solver(tmp_path, f'max_iter: 1 snapshot_prefix: "{tmp_path}/{long}"').solve()
-    assert [path.exists() for path in kept] == [True] * 5 + [False]
+    assert [path.exists() for path in kept] == [True] * 4 + [False]

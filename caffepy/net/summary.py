@@ -19,7 +19,7 @@ from caffepy.net.state import included, net_state
 from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
 
-__all__ = ["LayerSummary", "NetSummary", "net_without_data", "summarise"]
+__all__ = ["LayerSummary", "NetSummary", "multiply_adds", "net_without_data", "summarise"]
 
 #: Layers whose tops are the memory of their bottom.
 _SHARING = ("Flatten", "Reshape", "Split")
@@ -88,13 +88,14 @@ def _layer(entry: Entry, owned: set[int], itemsize: int) -> LayerSummary:
         type=layer.type,
         tops=[(name, blob.shape) for name, blob in zip(entry.top_names, entry.top, strict=True) if name],
         params=sum(blob.count for blob in layer.blobs if id(blob) in owned),
-        macs=_macs(entry),
+        macs=multiply_adds(entry),
         memory=0 if layer.type in _SHARING else itemsize * sum(own),
         inserted=layer.type == "Split",
     )
 
 
-def _macs(entry: Entry) -> int:
+def multiply_adds(entry: Entry) -> int:
+    """Multiply-adds of a layer's forward pass, as it is shaped now; 0 of a layer without products."""
     layer = entry.layer
     if not layer.blobs:
         return 0

@@ -28,9 +28,7 @@ SIZES = {
 }
 
 
-def benchmark_net(
-    model: str, batch: int, *, train: bool = True, drop: Collection[str] = ()
-) -> caffe_pb2.NetParameter:
+def benchmark_net(model: str, batch: int, *, train: bool = True, drop: Collection[str] = ()) -> caffe_pb2.NetParameter:
     """The net of ``models/<model>`` for ``batch`` images, to train or (``deploy.prototxt``) to predict.
 
     Layers that measure accuracy go, as no one asks for it in each step; so do those of the types ``drop``.

@@ -57,7 +57,7 @@ class Side:
     def __init__(self, module: str, settings: Mapping[str, Any], threads: int) -> None:
         self.name = module
         # Where torch and OpenCV say more than asked; shown if the process ends.
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with this object)
         variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", module, json.dumps({**settings, "threads": threads})],
@@ -113,7 +113,7 @@ class Side:
 def take_turns(
     sides: Mapping[str, Side], repetitions: int, seconds: float = 0.5, pause: float = 0.2
 ) -> dict[str, Series]:
-    """``repetitions`` turns of each side, by turns; every second round goes backward, so that none always comes first."""
+    """``repetitions`` turns of each side in rounds; every second round goes backward, so that none is always first."""
     series = {name: Series() for name in sides}
     order: Sequence[str] = list(sides)
     for _ in range(repetitions):

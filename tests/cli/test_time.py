@@ -25,11 +25,15 @@ def test_caffes_lines(run, project):
     for layer in ("    digits", "      flat", "     scale", "      loss"):
         patterns += [rf"{layer}\tforward: {number} ms\.", rf"{layer}\tbackward: {number} ms\."]
     patterns += [rf"Average {what}: {number} ms\." for what in ("Forward pass", "Backward pass", "Forward-Backward")]
-    patterns += [rf"Total Time: {number} ms\.", r"\*\*\* Benchmark ends \*\*\*"]
+    patterns += [
+        rf"Total Time: {number} ms\.",
+        rf"Matrix product: {number} GFLOP/s, at which the net's 0 GFLOP take 0 ms\.",
+        r"\*\*\* Benchmark ends \*\*\*",
+    ]
     assert len(result.lines) == len(patterns)
     for line, pattern in zip(result.lines, patterns, strict=True):
         assert re.fullmatch(pattern, line), (pattern, line)
-    values = {line.split(": ")[0]: float(line.split(": ")[1].split()[0]) for line in result.lines[-6:-1]}
+    values = {line.split(": ")[0]: float(line.split(": ")[1].split()[0]) for line in result.lines[-6:-2]}
     assert abs(values["Total Time"] / 3 - values["Average Forward-Backward"]) < 1e-3 * values["Total Time"]
     assert (
         values["Average Forward pass"] + values["Average Backward pass"] <= 1.001 * values["Average Forward-Backward"]
@@ -42,14 +46,18 @@ def test_phase(run, project):
     assert run("time", "-model=net.prototxt", "-phase=BOTH").code == 2
 
 
-def test_the_table_has_medians():
+def test_the_table_has_medians_and_holds_products_against_the_machine():
     timing = Timing(
-        [LayerTiming("conv1", "Convolution", [1.0, 1.0, 100.0], [2.0, 3.0, 2.5]), LayerTiming("d", "Data", [1.5] * 3)],
-        forward=[2.5, 2.5, 101.5], backward=[2.0, 3.0, 2.5], total=117.0,
+        [
+            LayerTiming("conv1", "Convolution", [1.0, 1.0, 100.0], [2.0, 3.0, 2.5], 1e8, 6e8),
+            LayerTiming("d", "Data", [1.5] * 3),
+        ],
+        forward=[2.5, 2.5, 101.5], backward=[2.0, 3.0, 2.5], total=117.0, products=[4e11, 6e11],
     )  # fmt: skip
     rows = list(zip(*[list(column.cells) for column in _table(timing).columns], strict=True))
     assert rows == [
-        ("conv1", "Convolution", "1.000", "2.500", "70.0 %"),
-        ("d", "Data", "1.500", "", "30.0 %"),
-        ("whole pass", "", "2.500", "2.500", ""),
+        ("conv1", "Convolution", "1.000", "2.500", "70.0 %", "200.0", "40.0 %"),
+        ("d", "Data", "1.500", "", "30.0 %", "", ""),
+        ("whole pass", "", "2.500", "2.500", "", "140.0", "28.0 %"),
+        ("matrix product", "", "", "", "", "500.0", ""),
     ]

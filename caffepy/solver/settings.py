@@ -7,6 +7,7 @@ import math
 
 from caffepy.errors import SolverError
 from caffepy.proto import caffe_pb2
+from caffepy.proto.ignored import ignored_note
 from caffepy.proto.text import Lines
 from caffepy.solver.lr_policy import check_policy
 
@@ -22,11 +23,12 @@ def refused(lines: Lines, name: str, text: str) -> SolverError:
 
 
 def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
-    """Refuse what Caffe refuses for any type of solver, or would trip over later.
+    """Refuse what Caffe refuses for any type of solver, or would trip over later; name in the log what has no effect.
 
     Raises:
         SolverError: names file and line, the field and its value.
     """
+    _log_ignored(param, lines)
     try:
         check_policy(param)
     except SolverError as error:
@@ -56,6 +58,16 @@ def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
         every = getattr(param, name)
         if every < 0:
             _log.warning("%s: %d counts as %d, as in Caffe; 0 means never.", name, every, -every)
+
+
+def _log_ignored(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
+    own = caffe_pb2.SolverParameter()
+    own.CopyFrom(param)
+    # A net names its own when it is built.
+    for net in ("net_param", "train_net_param", "test_net_param"):
+        own.ClearField(net)
+    if note := ignored_note(own, lines):
+        _log.info("%s", note)
 
 
 def refuse_momentum(param: caffe_pb2.SolverParameter, lines: Lines) -> None:

@@ -1,4 +1,7 @@
-"""Every field of SolverParameter changes what a run does, or is on the table of ignored fields and changes nothing."""
+"""Every field of SolverParameter changes what a run does, or is on the table of ignored fields and is only spoken of.
+
+tests/test_fields.py does the same for all other messages, and counts on CHANGES here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import IGNORED
+from caffepy.proto.read import parse_solver
 from caffepy.solver import get_solver
 from tests.net.square_loss import SquareLoss
 from tests.solver.recorder import Recorder
@@ -144,8 +148,22 @@ def test_a_field_acts_or_is_ignored(tmp_path, caplog, name):
     assert first == again, "a run is not what its settings say: the comparison would prove nothing"
     different = {key for key in first if first[key] != changed[key]}
     if f"SolverParameter.{name}" in IGNORED:
-        assert not different
+        assert isinstance(changed["log"], list)
+        assert different == {"log"}
+        assert [line for line in changed["log"] if f"Without effect here: SolverParameter.{name}" in line]
     else:
         # A line of the log alone would be a field that is spoken of.
         assert different - {"log"} or name == "debug_info"
         assert different
+
+
+def test_ignored_fields_are_named_once_and_with_their_line(caplog):
+    caplog.set_level("INFO", "caffepy")
+    text = f"solver_mode: GPU\nbase_lr: 0.1 lr_policy: 'fixed' max_iter: 1\nnet_param {{ {INLINE}"
+    layer = 'name: "r" type: "ReLU" bottom: "t" top: "r" include { stage: "r" } relu_param { engine: CAFFE }'
+    text += f"\nlayer {{ {layer} }} }}"
+    get_solver(parse_solver(text, "s.prototxt")).close()
+    assert [line for line in caplog.messages if line.startswith("Without effect")] == [
+        "Without effect here: SolverParameter.solver_mode (s.prototxt:1): the command line decides: --gpu",
+        "Without effect here: ReLUParameter.engine (s.prototxt:4): the backend chooses how to compute",
+    ]

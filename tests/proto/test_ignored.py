@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from caffepy.proto import caffe_pb2
-from caffepy.proto.ignored import IGNORED, ignored_fields, ignored_note
+from caffepy.proto.ignored import IGNORED, ignored_fields, ignored_note, ignored_why
 from caffepy.proto.lines import Lines
 from caffepy.proto.read import parse_net, parse_solver
 
@@ -44,6 +44,20 @@ def test_found_with_lines() -> None:
         "PythonParameter.share_in_parallel": ["n:9"],
         "ReLUParameter.engine": ["n:7"],
     }
+
+
+def test_what_one_layer_alone_ignores_is_said_of_that_layer() -> None:
+    block = "convolution_param { num_output: 2 weight_filler { std: 1 }\n engine: CAFFE }"
+    net, lines = parse_net("".join(f'layer {{ type: "{kind}" {block} }}\n' for kind in ("Im2col", "Convolution")), "n")
+    assert ignored_fields(net, lines) == {
+        "ConvolutionParameter.engine": ["n:2", "n:4"],
+        "ConvolutionParameter.num_output in Im2col": ["n:1"],
+        "ConvolutionParameter.weight_filler in Im2col": ["n:1"],
+    }
+    assert "ConvolutionParameter.num_output in Im2col (n:1): it lays windows out" in ignored_note(net, lines)
+    assert ignored_why("ConvolutionParameter.num_output", "Convolution") == ""
+    net, lines = parse_net('layer { type: "WindowData" transform_param { scale: 2 crop_size: 3 } }', "n")
+    assert list(ignored_fields(net, lines)) == ["TransformationParameter.scale in WindowData"]
 
 
 def test_note_is_one_line() -> None:

@@ -1,4 +1,4 @@
-"""Writes the pages that come from the code: the catalogue of layers, and commands.md from each command's --help.
+"""Writes the pages that come from the code: the catalogue of layers, the table of fields, and the commands' --help.
 
 ``python docs/generate.py`` writes them; a test holds the committed pages against it.
 """
@@ -14,6 +14,7 @@ import click
 from caffepy.cli.main import COMMANDS, cli
 
 sys.path.insert(0, str(Path(__file__).parent))
+import field_table
 import layer_pages
 
 __all__ = ["pages", "write"]
@@ -43,7 +44,7 @@ def _commands_page() -> str:
 
 def pages() -> dict[str, str]:
     """Path below docs/ to text."""
-    return {"commands.md": _commands_page(), **layer_pages.pages()}
+    return {"commands.md": _commands_page(), "fields.md": field_table.page(), **layer_pages.pages()}
 
 
 def write() -> None:

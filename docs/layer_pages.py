@@ -15,9 +15,9 @@ from google.protobuf.descriptor import FieldDescriptor
 import caffepy
 from caffepy.layer import Layer, get_layer_class
 from caffepy.proto import caffe_pb2
-from caffepy.proto.ignored import IGNORED
+from caffepy.proto.ignored import IGNORED, ignored_why
 
-__all__ = ["pages"]
+__all__ = ["default_of", "messages", "page_of", "pages", "type_of"]
 
 ROOT = Path(__file__).parents[1]
 # Which recorded results of Caffe prove which type: names only, kept equal to the recorded files by a test.
@@ -29,12 +29,17 @@ def pages() -> dict[str, str]:
     types = [name for name in caffepy.layer_types() if get_layer_class(name).__module__.startswith("caffepy.layers.")]
     result = {"layers.md": _index(types)}
     for name in types:
-        result[f"layers/{_stem(name)}.md"] = _page(name)
+        result[page_of(name)] = _page(name)
     return result
 
 
 def _stem(name: str) -> str:
     return get_layer_class(name).__module__.rpartition(".")[2]
+
+
+def page_of(name: str) -> str:
+    """Path below docs/ of the page of the layer type ``name``."""
+    return f"layers/{_stem(name)}.md"
 
 
 def _first_sentence(layer: type[Layer]) -> str:
@@ -53,7 +58,7 @@ def _index(types: list[str]) -> str:
     ]
     for name in types:
         summary = _first_sentence(get_layer_class(name)).replace("|", "\\|")
-        lines.append(f"| [{name}](layers/{_stem(name)}.md) | {summary} |")
+        lines.append(f"| [{name}]({page_of(name)}) | {summary} |")
     lines += ["", "```{toctree}", ":hidden:", "", *(f"layers/{_stem(name)}" for name in types), "```", ""]
     return "\n".join(lines)
 
@@ -71,8 +76,8 @@ def _page(name: str) -> str:
     traits += ["may run in place"] * layer.in_place + ["a loss"] * layer.loss
     file = layer.__module__.replace(".", "/") + ".py"
     lines = [f"# {name}", "", f"*{'; '.join(traits)}.* Source: `{file}`", "", inspect.cleandoc(layer.__doc__ or ""), ""]
-    for message in _messages(layer):
-        lines += _fields(message)
+    for message in messages(layer):
+        lines += _fields(name, message)
     if example := _example(name, layer):
         lines += ["## Example", "", "```", example, "```", ""]
     proof = [f"`tests/layers/test_{_stem(name)}.py`"]
@@ -82,23 +87,39 @@ def _page(name: str) -> str:
     return "\n".join(lines)
 
 
-def _messages(layer: type[Layer]) -> list[FieldDescriptor]:
-    """The fields of LayerParameter that the layer's file reads, such as convolution_param."""
-    module = sys.modules[layer.__module__]
-    names = dict.fromkeys(re.findall(r"\bparam\.(\w+_param)\b", inspect.getsource(module)))
+def messages(layer: type[Layer]) -> list[FieldDescriptor]:
+    """The fields of LayerParameter that are the layer's, such as convolution_param.
+
+    They are those that its file, or that of a base, reads, and one whose fields are all ignored (sigmoid_param).
+    """
+    names: dict[str, None] = {}
+    for base in layer.__mro__:
+        if base.__module__.startswith("caffepy.layers."):
+            source = inspect.getsource(sys.modules[base.__module__])
+            names |= dict.fromkeys(re.findall(r"\bself\.param\.(\w+_param)\b", source))
     known = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
+    own = layer.__name__.lower() + "_param"
+    if own in known and _without_effect(known[own]):
+        names[own] = None
     return [known[name] for name in names if name in known]
 
 
-def _fields(message: FieldDescriptor) -> list[str]:
+def _without_effect(message: FieldDescriptor) -> bool:
+    return all(f"{message.message_type.name}.{field.name}" in IGNORED for field in message.message_type.fields)
+
+
+def _fields(layer: str, message: FieldDescriptor) -> list[str]:
     lines = [f"## {message.name}", "", "| field | type | default | |", "| --- | --- | --- | --- |"]
     for field in message.message_type.fields:
-        note = IGNORED.get(f"{message.message_type.name}.{field.name}", "")
-        lines.append(f"| `{field.name}` | {_type(field)} | {_default(field)} | {'ignored: ' + note if note else ''} |")
+        note = ignored_why(f"{message.message_type.name}.{field.name}", layer)
+        lines.append(
+            f"| `{field.name}` | {type_of(field)} | {default_of(field)} | {'ignored: ' + note if note else ''} |"
+        )
     return [*lines, ""]
 
 
-def _type(field: FieldDescriptor) -> str:
+def type_of(field: FieldDescriptor) -> str:
+    """``uint32``, ``MAX or AVE``, ``float, repeated``."""
     if field.enum_type is not None:
         kind = " or ".join(value.name for value in field.enum_type.values)
     elif field.message_type is not None:
@@ -109,7 +130,8 @@ def _type(field: FieldDescriptor) -> str:
     return f"{kind}, repeated" if field.is_repeated else kind
 
 
-def _default(field: FieldDescriptor) -> str:
+def default_of(field: FieldDescriptor) -> str:
+    """The default that the schema states, as code; empty where it states none."""
     if field.is_repeated or field.message_type is not None or not field.has_default_value:
         return ""
     if field.enum_type is not None:

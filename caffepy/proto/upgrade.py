@@ -27,6 +27,8 @@ from caffepy.proto.upgrade_v0 import upgrade_v0
 __all__ = [
     "LAYER_TYPES",
     "SOLVER_TYPES",
+    "TRANSFORMED",
+    "TRANSFORM_FIELDS",
     "default_snapshot_prefix",
     "net_is_old",
     "solver_is_old",
@@ -88,12 +90,15 @@ SOLVER_TYPES = {
 }
 """The enum ``solver_type`` to the string ``type``."""
 
-_TRANSFORMED = {
+TRANSFORMED = {
     V1LayerParameter.DATA: "data_param",
     V1LayerParameter.IMAGE_DATA: "image_data_param",
     V1LayerParameter.WINDOW_DATA: "window_data_param",
 }
-_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
+"""V1's data layers to the block whose TRANSFORM_FIELDS go to transform_param."""
+
+TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
+"""Names in the block as in transform_param."""
 
 _log = logging.getLogger("caffepy")
 
@@ -150,11 +155,11 @@ def _is_old_batch_norm(layer: LayerParameter) -> bool:
 
 def _move_transform(layer: V1LayerParameter) -> bool:
     """Step 2 for one layer; true if there was something to move."""
-    name = _TRANSFORMED.get(layer.type)
+    name = TRANSFORMED.get(layer.type)
     if name is None or not layer.HasField(name):
         return False
     block = getattr(layer, name)
-    moved = [field for field in _TRANSFORM_FIELDS if block.HasField(field)]
+    moved = [field for field in TRANSFORM_FIELDS if block.HasField(field)]
     for field in moved:
         setattr(layer.transform_param, field, getattr(block, field))
         block.ClearField(field)

@@ -11,7 +11,7 @@ from caffepy.errors import ParseError, did_you_mean
 from caffepy.proto.caffe_pb2 import NetParameter, V0LayerParameter, V1LayerParameter
 from caffepy.proto.lines import Lines
 
-__all__ = ["upgrade_v0"]
+__all__ = ["BLOCKS", "SETTINGS", "TRANSFORM", "upgrade_v0"]
 
 _TYPES = {
     "accuracy": V1LayerParameter.ACCURACY,
@@ -39,7 +39,7 @@ _TYPES = {
     "tanh": V1LayerParameter.TANH,
     "window_data": V1LayerParameter.WINDOW_DATA,
 }
-_BLOCKS = {
+BLOCKS = {
     "concat": "concat_param",
     "conv": "convolution_param",
     "data": "data_param",
@@ -52,8 +52,9 @@ _BLOCKS = {
     "pool": "pooling_param",
     "window_data": "window_data_param",
 }
-# V0's field: (its name in the block of the layer's type, the types that have it).
-_SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+"""V0's type to the block that has its settings in V1."""
+
+SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "num_output": ("num_output", ("conv", "innerproduct")),
     "biasterm": ("bias_term", ("conv", "innerproduct")),
     "weight_filler": ("weight_filler", ("conv", "innerproduct")),
@@ -81,7 +82,10 @@ _SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "det_context_pad": ("context_pad", ("window_data",)),
     "det_crop_mode": ("crop_mode", ("window_data",)),
 }
-_TRANSFORM = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
+"""V0's field to its name in the block of the layer's type, and the types that have it."""
+
+TRANSFORM = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
+"""V0's field to that of transform_param, for every type."""
 
 _log = logging.getLogger("caffepy")
 
@@ -161,12 +165,12 @@ def _upgrade_layer(layer: V1LayerParameter, place: Lines) -> None:
             layer.name = value
         elif name in ("blobs", "blobs_lr", "weight_decay"):
             getattr(layer, name).MergeFrom(value)
-        elif name in _TRANSFORM:
-            setattr(layer.transform_param, _TRANSFORM[name], value)
+        elif name in TRANSFORM:
+            setattr(layer.transform_param, TRANSFORM[name], value)
         elif name == "hdf5_output_param" and old.type == "hdf5_output":
             layer.hdf5_output_param.CopyFrom(value)
-        elif name in _SETTINGS and old.type in _SETTINGS[name][1]:
-            _set(getattr(layer, _BLOCKS[old.type]), _SETTINGS[name][0], value)
+        elif name in SETTINGS and old.type in SETTINGS[name][1]:
+            _set(getattr(layer, BLOCKS[old.type]), SETTINGS[name][0], value)
         elif name != "type":
             where = place.at("layer").at(name).where()
             _log.warning("%s: Unknown parameter %s for layer type %s; it is dropped", where, name, old.type)

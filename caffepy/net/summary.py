@@ -158,7 +158,7 @@ def _data_shape(layer: caffe_pb2.LayerParameter, where: str) -> dict[int, tuple[
         open_source(layer.data_param.source, caffe_pb2.DataParameter.DB.Name(layer.data_param.backend)).close()
     except DataError as error:
         transform = layer.transform_param
-        crop, batch = transform.crop_size or layer.data_param.crop_size, layer.data_param.batch_size
+        crop, batch = transform.crop_size, layer.data_param.batch_size
         if not crop or not batch:
             raise NetError(
                 f"{where + ': ' if where else ''}layer '{layer.name}' (Data): {error} To see the net without "

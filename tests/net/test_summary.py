@@ -129,6 +129,11 @@ def test_a_database_that_is_not_there():
         NetError, match=r"net\.prototxt:3: layer 'd' \(Data\): there is no database.*--shape data=N,C,H,W"
     ):
         without_data(DATA % "", caffe_pb2.TEST)
+    # An ignored field shows no shape that training would not have; in an old net it is transform_param's.
+    with pytest.raises(NetError, match="layer 'd'"):
+        without_data(DATA.replace("batch_size: 4", "batch_size: 4 crop_size: 6") % "", caffe_pb2.TEST)
+    old = 'layers { name: "d" type: DATA top: "data" data_param { source: "nowhere" batch_size: 4 crop_size: 6 } }'
+    assert without_data(old, caffe_pb2.TEST) == {"data": (4, 3, 6, 6)}
 
 
 def test_the_given_net_stays_as_it_is():

@@ -193,6 +193,9 @@ def _read_bytes(path: StrPath, limit: int, what: str, error_type: type[CaffepyEr
             return _bounded(file, limit)
     except _TooLongError as error:
         raise error_type(f"{os.fspath(path)}: {error}") from None
+    except MemoryError:
+        size = os.path.getsize(path)
+        raise error_type(f"{os.fspath(path)}: out of memory: the file has {size:,} bytes.") from None
     except (OSError, ValueError) as error:
         reason = "File not found" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
         raise error_type(

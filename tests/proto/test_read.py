@@ -234,6 +234,18 @@ def test_size_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_binary("w", some_net())
 
 
+def test_more_than_memory_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> bytes:
+        raise MemoryError
+
+    Path("w").write_bytes(bytes(1234))
+    monkeypatch.setattr(read, "_bounded", exhausted)
+    with pytest.raises(WeightsError, match="^w: out of memory: the file has 1,234 bytes"):
+        read_binary("w", NetParameter())
+    with pytest.raises(ParseError, match="^w: out of memory: the file has 1,234 bytes"):
+        read_net("w")
+
+
 def test_write_errors(folder: Path) -> None:
     with pytest.raises(WeightsError, match=r"none/w: not written: No such file or directory"):
         write_binary("none/w", some_net())

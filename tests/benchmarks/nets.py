@@ -68,8 +68,10 @@ def classes(param: caffe_pb2.NetParameter) -> int:
 
 
 def inputs(param: caffe_pb2.NetParameter, seed: int = 1) -> dict[str, NDArray[np.float32]]:
-    """A value for each top of an Input layer: images of noise, as bright as photographs less their mean; labels."""
+    """A value for each top of an Input layer: images of noise, as bright as what the model reads; labels."""
     rng = np.random.default_rng(seed)
+    # LeNet's images are scaled to 0..1, the others' have only their mean taken off.
+    bright = 0.3 if param.name == "LeNet" else 50
     values: dict[str, NDArray[np.float32]] = {}
     for layer in param.layer:
         if layer.type != "Input":
@@ -78,7 +80,7 @@ def inputs(param: caffe_pb2.NetParameter, seed: int = 1) -> dict[str, NDArray[np
         for i, name in enumerate(layer.top):
             shape = shapes[min(i, len(shapes) - 1)]
             if len(shape) == 4:
-                values[name] = 50 * rng.standard_normal(shape, np.float32)
+                values[name] = bright * rng.standard_normal(shape, np.float32)
             else:
                 values[name] = rng.integers(0, classes(param), shape).astype(np.float32)
     return values

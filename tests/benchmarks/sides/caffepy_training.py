@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from caffepy.backend import Backend
 from caffepy.devices import get_backend
 from caffepy.net import Net
 from caffepy.proto import caffe_pb2
@@ -15,7 +16,7 @@ from caffepy.solver import get_solver
 from tests.benchmarks.nets import benchmark_net, inputs, without
 from tests.benchmarks.sides import CHECK_BATCH, RATE, WEIGHTS
 
-__all__ = ["Side"]
+__all__ = ["Side", "fill", "write_first_pass"]
 
 
 class Side:
@@ -35,23 +36,16 @@ class Side:
         backend = get_backend("cpu", threads=threads)
         self.facts: dict[str, Any] = {}
         if folder is not None:
-            param = without(benchmark_net(model, CHECK_BATCH, drop=drop), ["Dropout"])
-            with Net(param, caffe_pb2.TRAIN, backend, seed=1) as net:
-                _fill(net, param)
-                net.forward()
-                net.backward()
-                self.facts = {"loss": net.loss(), "gradients": _gradients(net)}
-                blobs = {f"{name}|{i}": b.data for name, own in net.params.items() for i, b in enumerate(own)}
-                np.savez(Path(folder) / WEIGHTS, **blobs)
+            self.facts = write_first_pass(backend, model, drop, folder)
         param = benchmark_net(model, batch, drop=drop)
         self.solver = get_solver(
             caffe_pb2.SolverParameter(
                 net_param=param, type="SGD", base_lr=RATE, lr_policy="fixed", momentum=0.9, weight_decay=5e-4,
-                random_seed=1, snapshot_after_train=False,
+                random_seed=1, snapshot_after_train=False, max_iter=1_000_000,
             ),
             backend,
         )  # fmt: skip
-        _fill(self.solver.net, param)
+        fill(self.solver.net, param)
         for _ in range(2):
             self.step()
 
@@ -60,7 +54,20 @@ class Side:
         self.solver.step(1)
 
 
-def _fill(net: Net, param: caffe_pb2.NetParameter) -> None:
+def write_first_pass(backend: Backend, model: str, drop: Collection[str], folder: str) -> dict[str, Any]:
+    """Leave the first weights in ``folder``; gives loss and norms of gradients of two images, without dropout."""
+    param = without(benchmark_net(model, CHECK_BATCH, drop=drop), ["Dropout"])
+    with Net(param, caffe_pb2.TRAIN, backend, seed=1) as net:
+        fill(net, param)
+        net.forward()
+        net.backward()
+        blobs = {f"{name}|{i}": blob.data for name, own in net.params.items() for i, blob in enumerate(own)}
+        np.savez(Path(folder) / WEIGHTS, **blobs)
+        return {"loss": net.loss(), "gradients": _gradients(net)}
+
+
+def fill(net: Net, param: caffe_pb2.NetParameter) -> None:
+    """Write the noise and labels of `inputs` into the net."""
     for name, value in inputs(param).items():
         net.blobs[name].data[...] = value
 

@@ -113,13 +113,15 @@ def _run(flags: _Flags, arguments: list[str], out: Console) -> None:
     from caffepy.cli.output import log_to
     from caffepy.errors import CaffepyError
     from caffepy.proto.read import read_solver
-    from caffepy.solver.snapshot import latest_state
+    from caffepy.solver.snapshot import check_state, latest_state
 
     param, lines = read_solver(flags.solver)
     folder = Path(flags.run_dir or Path(param.snapshot_prefix).parent)
     _make_folder(folder, "--run-dir" if flags.run_dir else f"snapshot_prefix '{param.snapshot_prefix}'")
     auto = flags.resume == "auto"
     state = latest_state(param.snapshot_prefix) if auto else flags.snapshot or flags.resume or None
+    if state is not None:
+        check_state(state)
     file = _log_file(folder / "train.log", keep=state is not None)
     with log_to(file):
         if auto and state is None:

@@ -24,6 +24,7 @@ from caffepy.proto.text import parse_text, to_text
 from caffepy.proto.upgrade import default_snapshot_prefix, upgrade_net, upgrade_solver
 
 __all__ = [
+    "check_binary",
     "parse_net",
     "parse_solver",
     "read_binary",
@@ -40,6 +41,11 @@ MAX_TEXT: Final = 1 << 30
 """Longest text read, bytes."""
 MAX_BINARY: Final = (1 << 31) - 1
 """Longest binary message, bytes: protobuf's own limit."""
+
+# Files of a folder that is given for one, named in the message.
+_SHOWN = (".prototxt", ".caffemodel", ".solverstate")
+# What messages call a file that holds one.
+_CALLED = {"SolverState": "solver state", "BlobProto": "blob"}
 
 
 def read_net(path: StrPath) -> tuple[NetParameter, Lines]:
@@ -91,20 +97,39 @@ def read_binary(path: StrPath, message: Message) -> None:
     Raises WeightsError for a file that is not there, not of this kind, cut off, damaged, or over 2 GiB. A net comes as
     it is in the file: `caffepy.proto.upgrade.upgrade_net` converts V0 and V1.
     """
-    data = _read_bytes(path, MAX_BINARY, "weights", WeightsError)
     wanted = str(message.DESCRIPTOR.name)
-    head = data[:HEAD]
-    kind = file_kind(head)
-    if not kind and looks_like_text(head):
-        kind = "text, such as a prototxt: are model and weights swapped?"
-    if kind:
-        raise WeightsError(f"{os.fspath(path)}: expected a binary {wanted}, but the file is {kind}.")
+    data = _read_bytes(path, MAX_BINARY, _CALLED.get(wanted, "weights"), WeightsError)
+    _refuse_kind(path, data[:HEAD], wanted)
     failure = _decode(data, message)
     # Some numbers of another message's fields are also fields of this one; forks' fields are unknown too, and kept.
     other = _other_message(data, wanted) if failure or len(UnknownFieldSet(message)) else ""
     if failure or other:
         failure = failure or "it is another kind of file"
         raise WeightsError(f"{os.fspath(path)}: Failed to parse {wanted} file: {failure} ({len(data):,} bytes).{other}")
+
+
+def check_binary(path: StrPath, message: Message) -> bytes:
+    """The first bytes of a file that may hold ``message``: refuses at once what `read_binary` refuses by them.
+
+    Raises WeightsError, as `read_binary` does.
+    """
+    wanted = str(message.DESCRIPTOR.name)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError) as error:
+        raise _not_opened(path, _CALLED.get(wanted, "weights"), error, WeightsError) from None
+    _refuse_kind(path, head, wanted)
+    return head
+
+
+def _refuse_kind(path: StrPath, head: bytes, wanted: str) -> None:
+    kind, ask = file_kind(head), ""
+    if not kind and looks_like_text(head):
+        kind = "text, such as a prototxt"
+        ask = " Are model and weights swapped?" if wanted == "NetParameter" else ""
+    if kind:
+        raise WeightsError(f"{os.fspath(path)}: expected a binary {wanted}, but the file is {kind}.{ask}")
 
 
 def write_binary(path: StrPath, message: Message) -> None:
@@ -197,11 +222,15 @@ def _read_bytes(path: StrPath, limit: int, what: str, error_type: type[CaffepyEr
         size = os.path.getsize(path)
         raise error_type(f"{os.fspath(path)}: out of memory: the file has {size:,} bytes.") from None
     except (OSError, ValueError) as error:
-        reason = "File not found" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
-        raise error_type(
-            f"Could not open file {os.fspath(path)} ({reason}): tried {os.path.abspath(path)!r} for the {what}, "
-            f"from the working folder {os.getcwd()}.{_near_files(Path(path))}"
-        ) from None
+        raise _not_opened(path, what, error, error_type) from None
+
+
+def _not_opened(path: StrPath, what: str, error: Exception, error_type: type[CaffepyError]) -> CaffepyError:
+    reason = "File not found" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
+    return error_type(
+        f"Could not open file {os.fspath(path)} ({reason}): tried {os.path.abspath(path)!r} for the {what}, "
+        f"from the working folder {os.getcwd()}.{_near_files(Path(path))}"
+    )
 
 
 class _TooLongError(Exception):
@@ -225,7 +254,7 @@ def _near_files(path: Path) -> str:
     """What is there instead: files of like names in the folder, the files of a folder given, or the missing folder."""
     try:
         if path.is_dir():
-            inside = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".prototxt", ".caffemodel"))[:5]
+            inside = sorted(entry.name for entry in path.iterdir() if entry.suffix in _SHOWN)[:5]
             return f" It is a folder{', with ' + ', '.join(inside) if inside else ''}."
         if not path.parent.is_dir():
             return f" The folder {str(path.parent)!r} does not exist."

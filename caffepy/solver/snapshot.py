@@ -6,6 +6,8 @@ weights are on disk before the state that names them, and each file appears whol
 
 from __future__ import annotations
 
+import filecmp
+import logging
 import os
 import re
 import shutil
@@ -21,18 +23,22 @@ from caffepy.net.weights import check_binary_size, is_hdf5, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
-from caffepy.proto.read import read_binary
+from caffepy.proto.read import check_binary, read_binary
 from caffepy.solver.lr_policy import current_step
 
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
 
-__all__ = ["check_destination", "latest_state", "restore", "snapshot"]
+_log = logging.getLogger("caffepy")
+
+__all__ = ["check_destination", "check_state", "latest_state", "restore", "snapshot"]
 
 # Of any system that caffepy runs on.
 _LONGEST_PATH = 4096
 # Of a name, in messages.
 _SHOWN = 300
+# Of the fields of a SolverState, one of which a file of one begins with.
+_FIRST_BYTES = b"\x08\x12\x1a\x20"
 _HISTORY = caffe_pb2.SolverState.DESCRIPTOR.fields_by_name["history"].number
 
 
@@ -77,6 +83,30 @@ def _write_hdf5(solver: Solver, path: str, model: str, step: int) -> None:
             history.create_dataset(str(i), data=blob)
 
 
+def check_state(path: str | os.PathLike[str]) -> None:
+    """Refuse what is surely no solver state, without reading all of it: now, not when the nets are built.
+
+    Raises:
+        WeightsError: no such file, or weights, or a file of another kind.
+    """
+    source = os.fspath(path)
+    if source.endswith((".caffemodel", ".caffemodel.h5")):
+        partner = _renamed(Path(source), ".caffemodel", ".solverstate")
+        hint = f" {partner} lies beside it." if partner.exists() else ""
+        raise WeightsError(
+            f"{source} holds weights, not a solver state. Resume from its .solverstate file, or fine-tune from it with "
+            f"--weights.{hint}"
+        )
+    if not is_hdf5(source) and check_binary(source, caffe_pb2.SolverState())[0] not in _FIRST_BYTES:
+        read_binary(source, caffe_pb2.SolverState())
+
+
+def _renamed(path: Path, old: str, new: str) -> Path:
+    """``path`` with ``new`` for the last ``old`` of its name."""
+    before, _, after = path.name.rpartition(old)
+    return path.with_name(f"{before}{new}{after}")
+
+
 def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     """Put ``solver`` where the state in ``path`` was taken: weights, history, iteration.
 
@@ -84,13 +114,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         WeightsError: the file or the weights that it names cannot be read, or do not fit.
     """
     source = os.fspath(path)
-    if source.endswith((".caffemodel", ".caffemodel.h5")):
-        partner = source.replace(".caffemodel", ".solverstate")
-        hint = f" {partner} lies beside it." if os.path.exists(partner) else ""
-        raise WeightsError(
-            f"{source} holds weights, not a solver state. Resume from its .solverstate file, or fine-tune from it with "
-            f"--weights.{hint}"
-        )
+    check_state(source)
     if is_hdf5(source):
         iteration, learned_net, history = _read_hdf5(solver, source)
     else:
@@ -154,17 +178,28 @@ def _text(dataset: Any) -> str:
 def _find_model(learned_net: str, state: str) -> str:
     """The weights' path as the state has it (from the folder of that run), or beside the state itself."""
     beside = Path(state).parent / Path(learned_net).name
-    for candidate in (Path(learned_net), beside):
-        try:
-            if candidate.is_file():
-                return str(candidate)
-        # A name that no file can have.
-        except (OSError, ValueError):
-            continue
+    there = [path for path in (Path(learned_net), beside) if _is_file(path)]
+    if there:
+        _log.info("Weights of %s: %s", state, there[0])
+        if len(there) == 2 and not there[0].samefile(beside) and not filecmp.cmp(there[0], beside, shallow=False):
+            _log.warning(
+                "%s names the weights %s, which are taken, as Caffe takes them; other weights of that name lie beside "
+                "the state: %s. Is the state that of another run? To take those, move the first away.",
+                state, there[0].absolute(), beside.absolute(),
+            )  # fmt: skip
+        return str(there[0])
     raise WeightsError(
         f"{state}: it names the weights '{learned_net[:_SHOWN]}', and there is no such file in {os.getcwd()} nor "
         f"beside the state ({str(beside)[:_SHOWN]}). Keep the .caffemodel with its .solverstate."
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    # A name that no file can have.
+    except (OSError, ValueError):
+        return False
 
 
 def latest_state(prefix: str) -> str | None:
@@ -174,7 +209,7 @@ def latest_state(prefix: str) -> str | None:
     found = []
     for entry in folder.iterdir() if folder.is_dir() else ():
         match = pattern.fullmatch(entry.name)
-        if match and entry.with_name(entry.name.replace(".solverstate", ".caffemodel")).exists():
+        if match and _renamed(entry, ".solverstate", ".caffemodel").exists():
             found.append((int(match[1]), str(entry)))
     return max(found)[1] if found else None
 

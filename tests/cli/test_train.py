@@ -142,6 +142,17 @@ def test_resume_of_a_file_that_is_not_there(run, project):
     result = run("train", "-solver=solver.prototxt", "--resume=out/nothing.solverstate")
     assert result.code == 1
     assert "error: Could not open file out/nothing.solverstate" in result.err
+    assert "for the solver state" in result.err
+
+
+def test_a_snapshot_that_is_none_is_told_before_the_nets_are_built(run, project):
+    (project / "net.prototxt").unlink()
+    (project / "a.caffemodel").touch()
+    result = run("train", "-solver=solver.prototxt", "-snapshot=a.caffemodel")
+    assert result.code == 1
+    assert "error: a.caffemodel holds weights, not a solver state." in result.err
+    assert run("train", "-solver=solver.prototxt", "-snapshot=none").err.startswith("error: Could not open file none")
+    assert not (project / "out" / "train.log").exists()
 
 
 def test_fine_tuning(run, project):

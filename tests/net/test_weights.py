@@ -300,7 +300,7 @@ def test_a_file_that_is_not_there_and_one_that_is_something_else(tmp_path):
     with pytest.raises(WeightsError, match=r"Could not open file .*none\.caffemodel"):
         _net("a: 3").copy_from(tmp_path / "none.caffemodel")
     (tmp_path / "net.prototxt").write_text('name: "x"')
-    with pytest.raises(WeightsError, match="text, such as a prototxt: are model and weights swapped"):
+    with pytest.raises(WeightsError, match=r"text, such as a prototxt\. Are model and weights swapped\?$"):
         _net("a: 3").copy_from(tmp_path / "net.prototxt")
     with pytest.raises(WeightsError, match="It is a folder"):
         _net("a: 3").copy_from(tmp_path)

@@ -139,7 +139,7 @@ def test_weights_given_as_model(folder: Path) -> None:
 
 def test_model_given_as_weights(folder: Path) -> None:
     Path("n.prototxt").write_text('name: "n"\r\n')
-    with pytest.raises(WeightsError, match="text, such as a prototxt: are model and weights swapped"):
+    with pytest.raises(WeightsError, match=r"text, such as a prototxt\. Are model and weights swapped\?$"):
         read_binary("n.prototxt", NetParameter())
 
 

@@ -277,6 +277,74 @@ def test_a_state_of_another_net_and_weights_that_do_not_fit(tmp_path):
         other.restore(state)
 
 
+def test_which_weights_a_state_takes(tmp_path, monkeypatch, caplog):
+    """Those it names, from the folder that the command runs in; else those beside it."""
+    caplog.set_level("INFO", "caffepy")
+
+    def told(state):
+        caplog.clear()
+        solver.restore(state)
+        return [record for record in caplog.records if record.module == "snapshot"]
+
+    (tmp_path / "moved").mkdir()
+    monkeypatch.chdir(tmp_path)
+    solver = _solver(tmp_path, 'snapshot_prefix: "snap"')
+    model, state = solver.snapshot()
+    assert [record.message for record in told(state)] == ["Weights of snap_iter_0.solverstate: snap_iter_0.caffemodel"]
+    shutil.copy(model, "moved")
+    shutil.move(state, "moved")
+    moved = f"moved/{state}"
+    (line,) = told(moved)
+    assert line.message == "Weights of moved/snap_iter_0.solverstate: snap_iter_0.caffemodel"
+    solver.step(1)
+    solver.net.save(f"moved/{model}")
+    _, warning = told(moved)
+    assert warning.levelname == "WARNING"
+    assert warning.message.startswith(
+        f"moved/snap_iter_0.solverstate names the weights {tmp_path}/snap_iter_0.caffemodel, which are taken, as Caffe "
+        f"takes them; other weights of that name lie beside the state: {tmp_path}/moved/snap_iter_0.caffemodel."
+    )
+    os.unlink(model)
+    (line,) = told(moved)
+    assert line.message == "Weights of moved/snap_iter_0.solverstate: moved/snap_iter_0.caffemodel"
+
+
+@pytest.mark.parametrize("kind", ["BINARYPROTO", "HDF5"])
+def test_the_state_beside_weights_is_told_by_their_name_alone(tmp_path, kind):
+    folder = tmp_path / "a.caffemodel" / "b.solverstate"
+    folder.mkdir(parents=True)
+    solver = _solver(tmp_path, f'snapshot_prefix: "{folder}/x.caffemodel" snapshot_format: {kind}')
+    model, state = solver.snapshot()
+    assert latest_state(f"{folder}/x.caffemodel") == state
+    with pytest.raises(WeightsError, match=rf"holds weights, not a solver state\. .* {state} lies beside it\.$"):
+        solver.restore(model)
+    os.unlink(state)
+    with pytest.raises(WeightsError, match=r"holds weights, .* with --weights\.$"):
+        solver.restore(model)
+
+
+def test_the_beginning_of_a_file_tells_that_it_is_no_state(tmp_path, monkeypatch):
+    solver = _solver(tmp_path)
+    model, state = solver.snapshot()
+    files.check_state(state)
+    os.rename(model, tmp_path / "weights")
+    with pytest.raises(WeightsError, match=r"weights: Failed to parse SolverState file: .* It holds a net's weights"):
+        files.check_state(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("net: 3")
+    Path("nothing").touch()
+    with pytest.raises(WeightsError, match=r"^text: expected a binary SolverState, .* text, such as a prototxt\.$"):
+        files.check_state("text")
+    with pytest.raises(WeightsError, match=r"^nothing: expected a binary SolverState, but the file is empty\.$"):
+        files.check_state("nothing")
+    with pytest.raises(WeightsError, match=r"file none \(File not found\): tried '.*/none' for the solver state, from"):
+        files.check_state("none")
+    with pytest.raises(
+        WeightsError, match=r"It is a folder, with net.prototxt, snap_iter_0\.solverstate, solver.prototxt\."
+    ):
+        files.check_state(tmp_path)
+
+
 def test_the_latest_state(tmp_path):
     assert latest_state(f"{tmp_path}/snap") is None
     assert latest_state(f"{tmp_path}/no/such/folder/snap") is None
@@ -406,7 +474,7 @@ def test_more_than_two_gib_of_state_are_refused(tmp_path, monkeypatch):
 
 
 def test_files_names_and_functions_are_public():
-    assert set(files.__all__) == {"check_destination", "latest_state", "restore", "snapshot"}
+    assert set(files.__all__) == {"check_destination", "check_state", "latest_state", "restore", "snapshot"}
 
 
 def test_what_was_left_of_an_earlier_kill_is_removed_at_the_start(tmp_path):

@@ -1,224 +1,218 @@
-"""Crop, mirror, subtract the mean and scale: one pass from a decoded image to its place in a batch."""
+"""Mirror, subtract the mean and scale: one pass from the pixels of a batch to the floats of its blob."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.backend import Backend
+from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
 from caffepy.errors import BackendError
+
+if TYPE_CHECKING:
+    from caffepy.cpu.backend import CpuBackend
 
 __all__ = ["Transform"]
 
 
 class Transform:
-    """``out[c, y, x] = (image[c, h_off + y, w_off + x'] + shift[c] - mean) * scale``, x' = x, or mirrored, w - 1 - x.
+    """``out[n, c, i, j] = (x[n, c, i, j'] + shift[n, c] - mean) * scale``, j' = j, or mirrored, w - 1 - j.
 
-    The mean is taken at the pixel's own place in the whole image, before mirroring (Caffe's data_transformer.cpp).
+    x are crops of larger images. Where the mean is an image it is taken at the pixel's own place, that is at
+    ``(c, h_off[n] + i, w_off[n] + j')`` (Caffe's data_transformer.cpp).
 
     Args:
         backend: the CPU.
-        crop_size: height and width of ``out``; 0 takes the whole image.
         mean: None, one value or one for each channel (1,) or (C,), or an image (C, H, W); float32.
         scale: factor after subtracting.
+
+    Raises:
+        BackendError: a mean of another shape.
     """
 
-    def __init__(self, backend: Backend, crop_size: int, mean: NDArray[np.float32] | None, scale: float) -> None:
+    def __init__(self, backend: Backend, mean: NDArray[np.float32] | None, scale: float) -> None:
         if mean is not None and mean.ndim not in (1, 3):
             raise BackendError(f"a mean has shape (C,) or (C, H, W), got {mean.shape}")
-        self.crop_size = crop_size
-        self.scale = np.float32(scale)
-        self.image_mean = np.ascontiguousarray(mean, np.float32) if mean is not None and mean.ndim == 3 else None
-        self.channel_mean = np.zeros(1, np.float32)
+        self._workers = cast("CpuBackend", backend).workers
+        self._scale = np.float32(scale)
+        self._image_mean = np.ascontiguousarray(mean, np.float32) if mean is not None and mean.ndim == 3 else None
+        self._channel_mean = np.zeros(1, np.float32)
         if mean is not None and mean.ndim == 1:
-            self.channel_mean = mean.astype(np.float32)
+            self._channel_mean = mean.astype(np.float32)
 
-    def record(
+    def plan(self, x_shape: tuple[int, ...]) -> None:
+        """Nothing to prepare."""
+
+    def forward(
         self,
-        image: NDArray[Any],
-        h_off: int,
-        w_off: int,
-        mirror: bool,
+        x: NDArray[Any],
+        h_off: NDArray[np.int64],
+        w_off: NDArray[np.int64],
+        mirror: NDArray[np.bool_],
         shift: NDArray[np.float32] | None,
-        out: NDArray[np.float32],
+        out: Array,
     ) -> None:
-        """One image (C, H, W), uint8 or float32, any strides, into ``out`` (C, h, w), C-contiguous float32.
+        """A batch.
 
-        ``shift`` (C,) is added to each pixel. ``out`` must not overlap ``image``. Runs without the interpreter's lock.
+        Args:
+            x: (N, C, h, w) uint8 or float32; or (N, h, w) uint32, a colour pixel each, red in the low byte and blue in
+                the third, which become channels 2 and 0.
+            h_off: (N,), rows of the image above the crop.
+            w_off: (N,), columns of the image left of it.
+            mirror: (N,).
+            shift: (N, C), added to each pixel, or None.
+            out: (N, C, h, w), C-contiguous, overwritten; must not overlap ``x``.
 
         Raises:
-            BackendError: the crop leaves the image, or the mean does not fit it.
+            BackendError: shapes that do not fit, or a mean image that ends before the crop does.
         """
-        self._check(image, h_off, w_off, out)
-        channels = image.shape[0]
-        packed = _packed(image)
-        if self.image_mean is not None:
-            shifts = np.zeros(channels, np.float32) if shift is None else shift
-            if packed is not None:
-                _packed_image_mean(packed, h_off, w_off, mirror, self.image_mean, shifts, self.scale, out)
-            else:
-                _subtract_image(image, h_off, w_off, mirror, self.image_mean, shifts, self.scale, out)
-            return
-        offset = np.empty(channels, np.float32)
-        offset[:] = self.channel_mean
-        if shift is not None:
-            offset -= shift
-        if packed is not None:
-            _packed_channel_mean(packed, h_off, w_off, mirror, offset, self.scale, out)
+        images, channels, height, width = out.shape
+        if x.shape != out.shape and (x.shape != (images, height, width) or channels != 3):
+            raise BackendError(f"pixels of shape {x.shape} do not fill {out.shape}")
+        kernels: tuple[Any, Any]
+        args: tuple[Any, ...]
+        mean = self._image_mean
+        if mean is None:
+            if self._channel_mean.size not in (1, channels):
+                raise BackendError(f"{self._channel_mean.size} mean values for {channels} channels")
+            offset = np.broadcast_to(self._channel_mean, (images, channels)) - (0 if shift is None else shift)
+            kernels, args = (_words, _planes), (offset.astype(np.float32),)
         else:
-            _subtract_channel(image, h_off, w_off, mirror, offset, self.scale, out)
-
-    def _check(self, image: NDArray[Any], h_off: int, w_off: int, out: NDArray[np.float32]) -> None:
-        channels, height, width = image.shape
-        rows, columns = (self.crop_size or height), (self.crop_size or width)
-        inside = 0 <= h_off <= height - rows and 0 <= w_off <= width - columns
-        if not inside or out.shape != (channels, rows, columns):
-            raise BackendError(
-                f"a crop of {rows} x {columns} at ({h_off}, {w_off}) of {image.shape} does not fill {out.shape}"
+            inside = len(mean) == channels and all(
+                (off >= 0).all() and (off <= size - part).all()
+                for off, size, part in zip((h_off, w_off), mean.shape[1:], (height, width), strict=True)
             )
-        if self.image_mean is not None and self.image_mean.shape != image.shape:
-            raise BackendError(f"the mean is {self.image_mean.shape}, the image {image.shape}")
-        if self.channel_mean.size not in (1, channels):
-            raise BackendError(f"{self.channel_mean.size} mean values for {channels} channels")
-
-
-def _packed(image: NDArray[Any]) -> NDArray[np.uint32] | None:
-    """The image as one 32-bit word a pixel (red in the low byte), if it is a view of such memory.
-
-    Pillow keeps colour images so. Read word by word they take the vector units, byte by byte with steps they do not.
-    """
-    channels, height, width = image.shape
-    base = image.base
-    if (
-        channels == 3
-        and image.strides == (-1, 4 * width, 4)
-        and isinstance(base, np.ndarray)
-        and base.shape == (4 * height * width,)
-        and base.strides == (1,)
-        and sys.byteorder == "little"
-        and _bytes_between(base, image) == 2
-    ):
-        return base.view(np.uint32).reshape(height, width)
-    return None
-
-
-@kernel
-def _bytes_between(base: NDArray[Any], view: NDArray[Any]) -> int:
-    # Six microseconds cheaper than asking NumPy for the addresses.
-    return int(view.ctypes.data - base.ctypes.data)
+            if not inside:
+                raise BackendError(f"the mean is {mean.shape}: crops of {channels} x {height} x {width} leave it")
+            shifts = np.zeros((images, channels), np.float32) if shift is None else shift
+            kernels, args = (_words_image_mean, _planes_image_mean), (h_off, w_off, mean, shifts)
+        run: Callable[..., None] = kernels[x.ndim == 4]
+        self._workers.run(images, lambda first, last, worker: run(first, last, x, mirror, *args, self._scale, out))
 
 
 # An unsigned index cannot be negative, so numba adds no test for wrapping round and the mirrored loops vectorise too.
 @kernel
-def _subtract_channel(
-    image: NDArray[Any],
-    h_off: int,
-    w_off: int,
-    mirror: bool,
+def _planes(
+    first: int,
+    last: int,
+    x: NDArray[Any],
+    mirror: NDArray[np.bool_],
     offset: NDArray[np.float32],
     scale: np.float32,
-    out: NDArray[np.float32],
+    out: Array,
 ) -> None:
-    channels, height, width = out.shape
-    last = np.uintp(width - 1)
-    for c in range(channels):
-        for y in range(height):
-            row = image[c, h_off + y, w_off : w_off + width]
-            if mirror:
-                for x in range(width):
-                    out[c, y, x] = (np.float32(row[last - np.uintp(x)]) - offset[c]) * scale
-            else:
-                for x in range(width):
-                    out[c, y, x] = (np.float32(row[x]) - offset[c]) * scale
+    _, channels, height, width = out.shape
+    end = np.uintp(width - 1)
+    for n in range(first, last):
+        for c in range(channels):
+            less = offset[n, c]
+            for i in range(height):
+                row = x[n, c, i]
+                if mirror[n]:
+                    for j in range(width):
+                        out[n, c, i, j] = (np.float32(row[end - np.uintp(j)]) - less) * scale
+                else:
+                    for j in range(width):
+                        out[n, c, i, j] = (np.float32(row[j]) - less) * scale
 
 
 @kernel
-def _subtract_image(
-    image: NDArray[Any],
-    h_off: int,
-    w_off: int,
-    mirror: bool,
+def _planes_image_mean(
+    first: int,
+    last: int,
+    x: NDArray[Any],
+    mirror: NDArray[np.bool_],
+    h_off: NDArray[np.int64],
+    w_off: NDArray[np.int64],
     mean: NDArray[np.float32],
     shift: NDArray[np.float32],
     scale: np.float32,
-    out: NDArray[np.float32],
+    out: Array,
 ) -> None:
-    channels, height, width = out.shape
-    last = np.uintp(width - 1)
-    for c in range(channels):
-        for y in range(height):
-            row = image[c, h_off + y, w_off : w_off + width]
-            less = mean[c, h_off + y, w_off : w_off + width]
-            if mirror:
-                for x in range(width):
-                    out[c, y, x] = (np.float32(row[last - np.uintp(x)]) - less[last - np.uintp(x)] + shift[c]) * scale
-            else:
-                for x in range(width):
-                    out[c, y, x] = (np.float32(row[x]) - less[x] + shift[c]) * scale
+    _, channels, height, width = out.shape
+    end = np.uintp(width - 1)
+    for n in range(first, last):
+        for c in range(channels):
+            more = shift[n, c]
+            for i in range(height):
+                row = x[n, c, i]
+                less = mean[c, h_off[n] + i, w_off[n] : w_off[n] + width]
+                if mirror[n]:
+                    for j in range(width):
+                        k = end - np.uintp(j)
+                        out[n, c, i, j] = (np.float32(row[k]) - less[k] + more) * scale
+                else:
+                    for j in range(width):
+                        out[n, c, i, j] = (np.float32(row[j]) - less[j] + more) * scale
 
 
 @kernel
 def _turn(row: NDArray[np.uint32], turned: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """The row in mirrored order: read once forwards, where three planes would each read it backwards."""
-    last = np.uintp(row.size - 1)
-    for x in range(row.size):
-        turned[last - np.uintp(x)] = row[x]
+    end = np.uintp(row.size - 1)
+    for j in range(row.size):
+        turned[end - np.uintp(j)] = row[j]
     return turned
 
 
 @kernel
-def _packed_channel_mean(
-    image: NDArray[np.uint32],
-    h_off: int,
-    w_off: int,
-    mirror: bool,
+def _words(
+    first: int,
+    last: int,
+    x: NDArray[np.uint32],
+    mirror: NDArray[np.bool_],
     offset: NDArray[np.float32],
     scale: np.float32,
-    out: NDArray[np.float32],
+    out: Array,
 ) -> None:
-    _, height, width = out.shape
+    _, _, height, width = out.shape
     turned = np.empty(width, np.uint32)
-    for y in range(height):
-        row = image[h_off + y, w_off : w_off + width]
-        if mirror:
-            row = _turn(row, turned)
-        for c in range(3):
-            bits = np.uint32(16 - 8 * c)
-            for x in range(width):
-                level = np.int32((row[x] >> bits) & np.uint32(255))
-                out[c, y, x] = (np.float32(level) - offset[c]) * scale
+    for n in range(first, last):
+        for i in range(height):
+            row = x[n, i]
+            if mirror[n]:
+                row = _turn(row, turned)
+            for c in range(3):
+                bits = np.uint32(16 - 8 * c)
+                less = offset[n, c]
+                for j in range(width):
+                    level = np.int32((row[j] >> bits) & np.uint32(255))
+                    out[n, c, i, j] = (np.float32(level) - less) * scale
 
 
 @kernel
-def _packed_image_mean(
-    image: NDArray[np.uint32],
-    h_off: int,
-    w_off: int,
-    mirror: bool,
+def _words_image_mean(
+    first: int,
+    last: int,
+    x: NDArray[np.uint32],
+    mirror: NDArray[np.bool_],
+    h_off: NDArray[np.int64],
+    w_off: NDArray[np.int64],
     mean: NDArray[np.float32],
     shift: NDArray[np.float32],
     scale: np.float32,
-    out: NDArray[np.float32],
+    out: Array,
 ) -> None:
-    _, height, width = out.shape
-    last = np.uintp(width - 1)
+    _, _, height, width = out.shape
+    end = np.uintp(width - 1)
     turned = np.empty(width, np.uint32)
-    for y in range(height):
-        row = image[h_off + y, w_off : w_off + width]
-        if mirror:
-            row = _turn(row, turned)
-        for c in range(3):
-            bits = np.uint32(16 - 8 * c)
-            less = mean[c, h_off + y, w_off : w_off + width]
-            if mirror:
-                for x in range(width):
-                    level = np.int32((row[x] >> bits) & np.uint32(255))
-                    out[c, y, x] = (np.float32(level) - less[last - np.uintp(x)] + shift[c]) * scale
-            else:
-                for x in range(width):
-                    level = np.int32((row[x] >> bits) & np.uint32(255))
-                    out[c, y, x] = (np.float32(level) - less[x] + shift[c]) * scale
+    for n in range(first, last):
+        for i in range(height):
+            row = x[n, i]
+            if mirror[n]:
+                row = _turn(row, turned)
+            for c in range(3):
+                bits = np.uint32(16 - 8 * c)
+                less = mean[c, h_off[n] + i, w_off[n] : w_off[n] + width]
+                more = shift[n, c]
+                if mirror[n]:
+                    for j in range(width):
+                        level = np.int32((row[j] >> bits) & np.uint32(255))
+                        out[n, c, i, j] = (np.float32(level) - less[end - np.uintp(j)] + more) * scale
+                else:
+                    for j in range(width):
+                        level = np.int32((row[j] >> bits) & np.uint32(255))
+                        out[n, c, i, j] = (np.float32(level) - less[j] + more) * scale

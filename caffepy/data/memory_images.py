@@ -1,36 +1,42 @@
-"""Images that a program hands over, transformed as those of a database are."""
+"""Images that a program hands over, cropped as those of a database are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.datum import decode
-from caffepy.data.transform import Apply, Transform
+from caffepy.data.transform import Placement, Transform
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 
-__all__ = ["transformed"]
+__all__ = ["CroppedImages", "cropped"]
 
 
-def transformed(
+class CroppedImages(NamedTuple):
+    """``crops`` (C, h, w), where they lie in their images and which are to be mirrored, and their labels."""
+
+    crops: list[NDArray[Any]]
+    placement: Placement
+    labels: list[float]
+
+
+def cropped(
     images: Sequence[Any],
     labels: Sequence[float] | None,
     transform: Transform,
-    apply: Apply,
     ordinal: int,
     shape: tuple[int, int, int],
-) -> tuple[list[NDArray[np.float32]], list[float]]:
-    """``images`` transformed to ``shape``, and their labels.
+) -> CroppedImages:
+    """``images`` cropped to ``shape``, and their labels.
 
     Args:
         images: arrays (C, H, W) of bytes or float32, blue first; or Datum messages.
         labels: one for each image; None takes those of the Datums.
-        transform: crop, mirror, mean and scale.
-        apply: the backend's arithmetic.
+        transform: crop and mirror.
         ordinal: what the random draws of the first image go by; those after it follow.
         shape: (C, h, w) that all must come to.
 
@@ -53,12 +59,15 @@ def transformed(
     given = own if labels is None else [float(label) for label in labels]
     if len(given) != len(arrays) or None in given:
         raise DataError(f"{len(arrays)} images need a label each; got {sum(label is not None for label in given)}.")
-    placed = transform.draw(np.arange(ordinal, ordinal + len(arrays), dtype=np.int64))
-    made = [np.empty(shape, np.float32) for _ in arrays]
-    for array, words, out in zip(arrays, placed, made, strict=True):
-        place = transform.place(words, *array.shape[1:])
-        apply(array, int(place.h_off), int(place.w_off), bool(place.mirror), None, out)
-    return made, [label for label in given if label is not None]
+    ordinals = np.arange(ordinal, ordinal + len(arrays), dtype=np.int64)
+    sizes = np.array([array.shape[1:] for array in arrays], np.int64)
+    placed = transform.placements(ordinals, sizes[:, 0], sizes[:, 1])
+    _, height, width = shape
+    crops = [
+        array[:, top : top + height, left : left + width]
+        for array, top, left in zip(arrays, placed.h_off.tolist(), placed.w_off.tolist(), strict=True)
+    ]
+    return CroppedImages(crops, placed, [label for label in given if label is not None])
 
 
 def _image(image: Any, name: str, transform: Transform) -> tuple[NDArray[Any], float | None]:

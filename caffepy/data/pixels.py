@@ -1,4 +1,4 @@
-"""What a Pillow image holds, as an array, without a copy where Pillow allows it.
+"""What a Pillow image holds, as an array, without a copy where Pillow allows it; and such pixels as words.
 
 ``numpy.asarray(image)`` copies twice and holds the interpreter's lock meanwhile, which costs as much as half the JPEG's
 decoding. Pillow 11.3 and later hand out their memory by the Arrow C data interface; `pixels` reads that.
@@ -7,13 +7,14 @@ decoding. Pillow 11.3 and later hand out their memory by the Arrow C data interf
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-__all__ = ["pixels"]
+__all__ = ["pixels", "planes", "words"]
 
 _CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
@@ -70,3 +71,34 @@ def _shared(image: Any, size: int) -> NDArray[np.uint8] | None:
     view: NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8)
     view.flags.writeable = False
     return view
+
+
+def words(image: NDArray[Any]) -> NDArray[np.uint32] | None:
+    """The colour image (3, H, W), blue first, as one word (H, W) a pixel, red in the low byte, where it lies so.
+
+    That is how Pillow keeps it, and rows of words are copied ten times as fast as three planes of bytes.
+    """
+    base = image.base
+    if image.ndim != 3 or not isinstance(base, np.ndarray):
+        return None
+    channels, height, width = image.shape
+    if (
+        channels == 3
+        and image.strides == (-1, 4 * width, 4)
+        and base.shape == (4 * height * width,)
+        and base.strides == (1,)
+        and sys.byteorder == "little"
+        and _address(image) - _address(base) == 2
+    ):
+        return base.view(np.uint32).reshape(height, width)
+    return None
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def planes(words: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """The other way: words (H, W) as a view (3, H, W), blue first."""
+    height, width = words.shape
+    return words.view(np.uint8).reshape(height, width, 4)[:, :, 2::-1].transpose(2, 0, 1)

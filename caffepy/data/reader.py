@@ -1,11 +1,12 @@
-"""Batches for a data layer: records in order, decoded, transformed and labelled, made ahead by threads."""
+"""Batches for a data layer: records in order, decoded, cropped and labelled, made ahead by threads."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,16 +17,17 @@ from caffepy.data.bad_records import BadRecords, too_many
 from caffepy.data.datum import Image
 from caffepy.data.images import Images
 from caffepy.data.order import Order
+from caffepy.data.pixels import planes, words
 from caffepy.data.prefetch import Prefetcher
-from caffepy.data.transform import Apply, Transform
+from caffepy.data.transform import Transform
 from caffepy.errors import DataError
 
 __all__ = ["Allocate", "Batch", "RecordReader", "cores", "ordinary_memory"]
 
 logger = logging.getLogger("caffepy")
 
-#: Makes the array of a batch from its shape.
-Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
+#: Makes the array of a batch from its shape and dtype.
+Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], NDArray[Any]]
 
 # Caffe counts elements in an int.
 _MAX_COUNT = 2**31 - 1
@@ -33,15 +35,28 @@ _MAX_COUNT = 2**31 - 1
 
 @dataclass
 class Batch:
-    """``data`` (N, C, h, w) float32, ``label`` (N,) float32, and which ``records`` (N,) of the database they are."""
+    """Crops of N records as they were decoded; mirroring and arithmetic are left to the backend's ``Transform``.
 
-    data: NDArray[np.float32]
+    Attributes:
+        pixels: (N, C, h, w), uint8 or float32; or (N, h, w) uint32, words of colour (see `caffepy.data.pixels.words`).
+        others: by position, crops (C, h, w) that ``pixels`` cannot hold: floats among bytes.
+        h_off, w_off: (N,), where in its image each crop lies.
+        mirror: (N,), which are to be mirrored.
+        shift: (N, C), the colour noise, or None.
+        label: (N,) float32.
+        records: (N,), which of the database they are.
+    """
+
+    pixels: NDArray[Any]
     label: NDArray[np.float32]
     records: NDArray[np.int64]
-    # The draws of each record, and the placements they mean in an image of the first record's size.
-    _words: NDArray[np.uint32] = field(repr=False)
-    _placed: list[tuple[int, int, bool]] = field(default_factory=list, repr=False)
-    _shifts: NDArray[np.float32] | None = field(default=None, repr=False)
+    others: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    h_off: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    w_off: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    mirror: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    shift: NDArray[np.float32] | None = None
+    # The draws of each record.
+    _words: NDArray[np.uint32] = field(default_factory=lambda: np.empty((0, 3), np.uint32), repr=False)
     # For each position the records that were passed over, each with the reason.
     _bad: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
     # The size of the images, and the first of them where it had to be read to know.
@@ -49,9 +64,10 @@ class Batch:
     _first: _Found | None = field(default=None, repr=False)
 
     @property
-    def tops(self) -> Sequence[NDArray[np.float32]]:
-        """What the layer's tops get."""
-        return self.data, self.label
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, h, w)."""
+        shape = self.pixels.shape
+        return shape if len(shape) == 4 else (shape[0], 3, *shape[1:])
 
 
 @dataclass
@@ -78,8 +94,7 @@ class RecordReader:
 
     Args:
         images: the database or list. The reader does not close it.
-        transform: what is done to each record.
-        apply: the backend's arithmetic, such as ``caffepy.cpu.transform.Transform(...).record``.
+        transform: where each record is cropped, and whether it is mirrored.
         batch_size: records in a batch (N).
         seed: the run's random_seed.
         layer_name: of the data layer.
@@ -88,7 +103,7 @@ class RecordReader:
         prefetch: how many batches there are at most, the one in use included.
         threads: how many threads decode; as many as there are cores unless given.
         max_bad_records: how many records may be passed over.
-        allocate: makes the array of a batch from its shape; ordinary memory unless given.
+        allocate: makes the array of a batch from its shape and dtype; ordinary memory unless given.
 
     Raises:
         DataError: the first record cannot be read or does not fit the transform.
@@ -98,7 +113,6 @@ class RecordReader:
         self,
         images: Images,
         transform: Transform,
-        apply: Apply,
         *,
         batch_size: int,
         seed: int,
@@ -115,20 +129,22 @@ class RecordReader:
             raise DataError(f"{self.where}: batch_size must be at least 1, got {batch_size}. Set it in the prototxt.")
         make = allocate or ordinary_memory
         order = Order(len(images), seed, layer_name, rand_skip=rand_skip, shuffle=shuffle)
-        self._filler = _Filler(images, transform, apply, order, batch_size, max_bad_records, make)
+        filler = self._filler = _Filler(images, transform, order, batch_size, max_bad_records, make)
         #: (N, C, h, w), from the first record.
-        self.shape = (batch_size, *transform.output_shape(self._filler.image_shape))
+        self.shape = (batch_size, *transform.output_shape(filler.image_shape))
         #: Of data and labels.
         self.shapes = (self.shape, (batch_size,))
+        #: Bytes of a batch.
+        self.batch_bytes = math.prod(filler.pixels_shape(self.shape)) * filler.dtype.itemsize
         #: How many batches there are at most, the one in use included.
         self.depth = max(1, prefetch)
         self._bad = BadRecords(max_bad_records)
         shape = self.shape
         self._prefetcher = Prefetcher(
-            fill=self._filler.fill,
-            prepare=self._filler.prepare,
+            fill=filler.fill,
+            prepare=filler.prepare,
             batch_size=batch_size,
-            allocate=lambda: _empty_batch(shape, make),
+            allocate=lambda: filler.empty_batch(shape),
             depth=self.depth,
             threads=threads or cores(),
         )
@@ -170,7 +186,6 @@ class _Filler:
         self,
         images: Images,
         transform: Transform,
-        apply: Apply,
         order: Order,
         batch_size: int,
         max_bad_records: int,
@@ -178,7 +193,6 @@ class _Filler:
     ) -> None:
         self.images = images
         self.transform = transform
-        self.apply = apply
         self.order = order
         self.batch_size = batch_size
         self.max_bad_records = max_bad_records
@@ -188,12 +202,26 @@ class _Filler:
         self.image_shape: tuple[int, ...] = ()
         first = self._good_record(0, ())
         self.image_shape = first.image.array.shape
+        #: Of the pixels in batches.
+        self.dtype = first.image.array.dtype
+        if first.image.encoded and self.image_shape[0] == 3 and sys.byteorder == "little":
+            self.dtype = np.dtype(np.uint32)
         if transform.color and not first.image.encoded:
             logger.warning(
                 "%s: force_color and force_gray are only for encoded records; those of '%s' are raw and stay so.",
                 transform.where,
                 images.path,
             )
+
+    def pixels_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of an array that holds a batch (N, C, h, w)."""
+        return (shape[0], *shape[2:]) if self.dtype == np.uint32 else shape
+
+    def empty_batch(self, shape: tuple[int, ...]) -> Batch:
+        """A batch (N, C, h, w) to fill."""
+        count = shape[0]
+        pixels = self.allocate(self.pixels_shape(shape), self.dtype)
+        return Batch(pixels, np.empty(count, np.float32), np.empty(count, np.int64))
 
     def prepare(self, batch: Batch, step: int) -> None:
         """Draw for all records of a batch at once."""
@@ -205,23 +233,23 @@ class _Filler:
             batch._image_shape = batch._first.image.array.shape
             self._fit(batch)
         batch._words = self.transform.draw(ordinals)
-        placed = self.transform.place(batch._words, batch._image_shape[1], batch._image_shape[2])
-        columns = (np.broadcast_to(part, self.batch_size).tolist() for part in placed)
-        batch._placed = list(zip(*columns, strict=True))
-        batch._shifts = self.transform.shifts(ordinals)
+        channels, height, width = batch._image_shape
+        batch.h_off, batch.w_off, batch.mirror = self.transform.place(batch._words, height, width)
+        batch.shift = self.transform.shifts(ordinals) if channels == 3 else None
+        batch.others.clear()
         batch._bad = [[] for _ in range(self.batch_size)]
 
     def _fit(self, batch: Batch) -> None:
         """Give the batch the size of its images."""
         shape = (self.batch_size, *batch._image_shape)
-        if batch.data.shape == shape:
+        if batch.shape == shape:
             return
         if math.prod(shape) > _MAX_COUNT:
             raise DataError(
                 f"{self.transform.where}: blob size exceeds INT_MAX: a batch of {_times(shape)}. "
                 "Set crop_size in transform_param or make batch_size smaller."
             )
-        batch.data = self.allocate(shape)
+        batch.pixels = self.allocate(self.pixels_shape(shape), self.dtype)
 
     def fill(self, batch: Batch, position: int, ordinal: int) -> None:
         """Put the record of ``ordinal``, or the next good one, at ``position``."""
@@ -231,13 +259,10 @@ class _Filler:
         if found is None:
             found = self._good_record(self.order.record(ordinal), batch._image_shape)
         array = found.image.array
-        channels, height, width = array.shape
-        h_off, w_off, mirror = batch._placed[position]
         if array.shape != batch._image_shape:
-            placed = self.transform.place(batch._words[position], height, width)
-            h_off, w_off, mirror = int(placed.h_off), int(placed.w_off), bool(placed.mirror)
-        shift = batch._shifts[position] if batch._shifts is not None and channels == 3 else None
-        self.apply(array, h_off, w_off, mirror, shift, batch.data[position])
+            placed = self.transform.place(batch._words[position], *array.shape[1:])
+            batch.h_off[position], batch.w_off[position] = placed.h_off, placed.w_off
+        _store(array, int(batch.h_off[position]), int(batch.w_off[position]), batch, position)
         batch.label[position] = found.image.label
         batch.records[position] = found.record
         batch._bad[position] = found.passed_over
@@ -284,14 +309,24 @@ class _Filler:
         self.transform.check(shape, f"{name} of '{self.images.path}'")
 
 
-def _empty_batch(shape: tuple[int, ...], make: Allocate) -> Batch:
-    count = shape[0]
-    return Batch(make(shape), np.empty(count, np.float32), np.empty(count, np.int64), np.empty((0, 3), np.uint32))
+def _store(image: NDArray[Any], h_off: int, w_off: int, batch: Batch, position: int) -> None:
+    """Copy the crop of ``image`` (C, H, W) to its place."""
+    out = batch.pixels[position]
+    height, width = out.shape[-2:]
+    crop = np.s_[..., h_off : h_off + height, w_off : w_off + width]
+    if image.dtype == np.float32 and out.dtype != np.float32:
+        batch.others[position] = image[crop].copy()
+    elif out.ndim == 3:
+        out[...] = image[crop]
+    elif (packed := words(image)) is not None:
+        out[...] = packed[crop]
+    else:
+        planes(out)[...] = image[crop]
 
 
-def ordinary_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def ordinary_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array for a batch on a device that needs no special memory."""
-    return np.empty(shape, np.float32)
+    return np.empty(shape, dtype)
 
 
 def cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -50,6 +51,8 @@ class RowReader:
         self.shapes = [(batch_size, *shape) for shape in rows.row_shapes]
         #: How many batches there are at most, the one in use included.
         self.depth = _DEPTH
+        #: Bytes of a batch.
+        self.batch_bytes = rows.dtype.itemsize * sum(math.prod(shape) for shape in self.shapes)
         self._rows = rows
         self._where = where
         shapes, dtype = self.shapes, rows.dtype

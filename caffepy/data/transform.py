@@ -1,13 +1,12 @@
 """What Caffe's transform_param asks of each record: crop, mirror, mean, scale; and AlexNet's colour noise.
 
-The settings, their checks and the random draws are here; the arithmetic on pixels is an op of the backend, handed in
-where batches are made (`caffepy.data.reader`), so that the GPU can do it in one kernel.
+The settings, their checks and the random draws are here. Decode threads only crop (`caffepy.data.reader`); the
+arithmetic on pixels is an op of the backend, which a layer calls once for a batch (`caffepy.cpu.transform`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +18,7 @@ from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
 
-__all__ = ["Apply", "Placement", "Transform"]
-
-#: ``apply(image, h_off, w_off, mirror, shift, out)``, as `caffepy.cpu.transform.Transform.record`.
-Apply: TypeAlias = Callable[
-    [NDArray[Any], int, int, bool, "NDArray[np.float32] | None", NDArray[np.float32]],
-    None,
-]
+__all__ = ["Placement", "Transform"]
 
 
 class Placement(NamedTuple):
@@ -131,26 +124,21 @@ class Transform:
 
     def place(self, words: NDArray[np.uint32], height: Any, width: Any) -> Placement:
         """Placements in images of ``height`` and ``width``, numbers or (n,), from the ``words`` of `draw`, (..., 3)."""
-        spare_rows = height - self.crop_size if self.crop_size else 0 * height
-        spare_columns = width - self.crop_size if self.crop_size else 0 * width
+        none = np.zeros(words.shape[:-1], np.int64)
+        spare_rows = height - self.crop_size if self.crop_size else none
+        spare_columns = width - self.crop_size if self.crop_size else none
         if self.train:
             wide = words.astype(np.int64)
             h_off = wide[..., 0] * (spare_rows + 1) >> 32
             w_off = wide[..., 1] * (spare_columns + 1) >> 32
         else:
-            h_off, w_off = spare_rows // 2, spare_columns // 2
-        mirror = words[..., 2] >> np.uint32(31) == 1 if self.mirror else np.zeros(words.shape[:-1], bool)
+            h_off, w_off = none + spare_rows // 2, none + spare_columns // 2
+        mirror = words[..., 2] >> np.uint32(31) == 1 if self.mirror else none != 0
         return Placement(h_off, w_off, mirror)
 
     def placements(self, ordinals: NDArray[np.int64], height: Any, width: Any) -> Placement:
         """`place` for records by ordinal: h_off, w_off (int64) and mirror (bool), each (n,)."""
-        placed = self.place(self.draw(ordinals), height, width)
-        count = len(ordinals)
-        return Placement(
-            np.broadcast_to(np.asarray(placed.h_off, np.int64), count),
-            np.broadcast_to(np.asarray(placed.w_off, np.int64), count),
-            placed.mirror,
-        )
+        return self.place(self.draw(ordinals), height, width)
 
     def shifts(self, ordinals: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """What the colour noise adds to blue, green and red of each record, (n, 3); None without noise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -152,7 +153,7 @@ class WindowReader:
         prefetch: how many batches there are at most, the one in use included.
         threads: how many threads decode; as many as there are cores unless given.
         max_bad_records: how many images may be passed over.
-        allocate: makes the array of a batch from its shape.
+        allocate: makes the array of a batch from its shape and dtype.
 
     Raises:
         DataError: no windows of a kind that is drawn from.
@@ -183,6 +184,8 @@ class WindowReader:
         self.shapes = ((size, 3, crop, crop), (size,))
         #: How many batches there are at most, the one in use included.
         self.depth = max(1, prefetch)
+        #: Bytes of a batch.
+        self.batch_bytes = 4 * math.prod(self.shapes[0])
         self._bad = BadRecords(max_bad_records)
         filler = _Filler(file, images, settings, Stream(seed, layer_name, "window"), where, max_bad_records)
         shape = self.shapes[0]
@@ -190,7 +193,9 @@ class WindowReader:
             fill=filler.fill,
             prepare=filler.prepare,
             batch_size=size,
-            allocate=lambda: WindowBatch(allocate(shape), np.empty(size, np.float32), np.empty((0, 2), np.uint32)),
+            allocate=lambda: WindowBatch(
+                allocate(shape, np.dtype(np.float32)), np.empty(size, np.float32), np.empty((0, 2), np.uint32)
+            ),
             depth=self.depth,
             threads=threads or cores(),
         )

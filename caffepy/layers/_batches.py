@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
+import numpy as np
+
 from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.data.reader import Allocate, ordinary_memory
@@ -15,13 +17,6 @@ from caffepy.errors import CaffepyError, DataError
 from caffepy.layer import Layer
 
 __all__ = ["BatchLayer", "Batches"]
-
-
-class Tops(Protocol):
-    """One batch: an array for each top."""
-
-    @property
-    def tops(self) -> Sequence[Any]: ...
 
 
 class Batches(Protocol):
@@ -32,15 +27,21 @@ class Batches(Protocol):
     @property
     def depth(self) -> int: ...
     @property
+    def batch_bytes(self) -> int: ...
+    @property
     def wait_seconds(self) -> float: ...
     @property
     def bad_records(self) -> int: ...
-    def get(self, step: int) -> Tops: ...
+    def get(self, step: int) -> Any: ...
     def close(self) -> None: ...
 
 
 class BatchLayer(Layer):
-    """A layer without bottoms whose tops are the batch of the pass. A subclass says in ``open`` what makes them."""
+    """A layer without bottoms whose tops are the batch of the pass.
+
+    A subclass says in ``open`` what makes the batches, and in ``show`` how one gets into the tops, unless its ``tops``
+    hold an array for each.
+    """
 
     bottoms = (0, 0)
 
@@ -57,8 +58,7 @@ class BatchLayer(Layer):
             self.resources.callback(self.reader.close)
             for blob, shape in zip(top, self.reader.shapes, strict=False):
                 blob.reshape(*shape)
-            size = self.backend.dtype.itemsize * sum(math.prod(shape) for shape in self.reader.shapes)
-            self.take_memory(self.reader.depth * size, f"{self.reader.depth} batches made ahead")
+            self.take_memory(self.reader.depth * self.reader.batch_bytes, f"{self.reader.depth} batches made ahead")
         except BaseException:
             self.close()
             raise
@@ -75,11 +75,11 @@ class BatchLayer(Layer):
         """Makes the arrays of batches, as long as there is memory; it does not hold on to this layer."""
         backend, where = self.backend, str(self.error(""))
 
-        def make(shape: tuple[int, ...]) -> Array:
-            size = 4 * math.prod(shape)
+        def make(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+            size = dtype.itemsize * math.prod(shape)
             if size > backend.available_memory():
                 raise DataError(f"{where}out of memory: a batch of {' x '.join(map(str, shape))} is {size:,} bytes.")
-            return ordinary_memory(shape)
+            return ordinary_memory(shape, dtype)
 
         return make
 
@@ -99,7 +99,10 @@ class BatchLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if self.reader is None or self.closed:
             raise self.error("the layer is closed; make the net anew to go on reading.")
-        batch = self.reader.get(self.context.counter.value)
+        self.show(self.reader.get(self.context.counter.value), top)
+
+    def show(self, batch: Any, top: list[Blob]) -> None:
+        """Put a batch into the tops."""
         for blob, values in zip(top, batch.tops, strict=False):
             blob.reshape(*values.shape)
             blob.data[...] = self.backend.asarray(values)

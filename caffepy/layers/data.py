@@ -8,14 +8,14 @@ from caffepy.data.reader import RecordReader
 from caffepy.data.source import Source, open_source
 from caffepy.data.transform import Transform
 from caffepy.layer import register_layer
-from caffepy.layers._batches import BatchLayer
+from caffepy.layers._image_batches import ImageBatchLayer
 from caffepy.proto import caffe_pb2
 
 __all__ = ["Data"]
 
 
 @register_layer("Data")
-class Data(BatchLayer):
+class Data(ImageBatchLayer):
     """Batches of Datum records, decoded and transformed (Caffe's data_layer.cpp).
 
     Tops: data, (N, C, h, w), N = data_param.batch_size, size as transform_param crops the first record; optionally
@@ -44,20 +44,12 @@ class Data(BatchLayer):
         # The older field says the same of encoded records.
         transform_param.force_color |= param.force_encoded_color
         transform = Transform(transform_param, self.phase, self.context.seed, self.name, self.where, colour_noise=noise)
-        apply = self.ops.Transform(self.backend, transform.crop_size, transform.mean, transform.scale)
-        return RecordReader(
+        return self.read(
             RecordImages(source, transform.color),
             transform,
-            apply.record,
             batch_size=param.batch_size,
-            seed=self.context.seed,
-            layer_name=self.name,
             rand_skip=param.rand_skip,
             shuffle=shuffle,
-            prefetch=param.prefetch,
-            threads=options.threads or None,
-            max_bad_records=options.max_bad_records,
-            allocate=self.batch_memory(),
         )
 
     def _colour_noise(self, source: Source) -> ColourNoise:

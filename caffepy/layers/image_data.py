@@ -9,14 +9,14 @@ from caffepy.data.reader import RecordReader
 from caffepy.data.transform import Transform
 from caffepy.errors import DataError
 from caffepy.layer import register_layer
-from caffepy.layers._batches import BatchLayer
+from caffepy.layers._image_batches import ImageBatchLayer
 from caffepy.proto import caffe_pb2
 
 __all__ = ["ImageData"]
 
 
 @register_layer("ImageData")
-class ImageData(BatchLayer):
+class ImageData(ImageBatchLayer):
     """Batches of image files, decoded, resized and transformed (Caffe's image_data_layer.cpp).
 
     ``source`` names a list of lines ``file label``; ``root_folder`` is put before each file. Tops: data, (N, C, h, w),
@@ -59,20 +59,12 @@ class ImageData(BatchLayer):
         transform = Transform(
             self.param.transform_param, self.phase, self.context.seed, self.name, self.where, colour_noise=noise
         )
-        apply = self.ops.Transform(self.backend, transform.crop_size, transform.mean, transform.scale)
-        return RecordReader(
+        return self.read(
             images,
             transform,
-            apply.record,
             batch_size=param.batch_size,
-            seed=self.context.seed,
-            layer_name=self.name,
             rand_skip=param.rand_skip,
             shuffle=param.shuffle or (options.shuffle and train),
-            prefetch=self.param.data_param.prefetch,
-            threads=options.threads or None,
-            max_bad_records=options.max_bad_records,
-            allocate=self.batch_memory(),
         )
 
     def _colour_noise(self) -> ColourNoise:

@@ -8,7 +8,7 @@ from typing import Any
 
 from caffepy.backend import Array
 from caffepy.blob import Blob
-from caffepy.data.memory_images import transformed
+from caffepy.data.memory_images import CroppedImages, cropped
 from caffepy.data.memory_rows import MemoryRows
 from caffepy.data.transform import Transform
 from caffepy.errors import DataError
@@ -69,11 +69,22 @@ class MemoryData(Layer):
             labels: one for each image; those of the Datums unless given.
         """
         self._try(self.rows.check_consumed, "Can't add data until current data has been consumed.")
-        apply = self.ops.Transform(self.backend, self.transform.crop_size, self.transform.mean, self.transform.scale)
         step = self.context.counter.value
         ordinal = step * self.rows.batch_size
-        made = self._try(transformed, images, labels, self.transform, apply.record, ordinal, self.rows.shape)
-        self._try(self.rows.add, *made, step)
+        made = self._try(cropped, images, labels, self.transform, ordinal, self.rows.shape)
+        self._try(self.rows.add, self._transformed(made), made.labels, step)
+
+    def _transformed(self, images: CroppedImages) -> list[Array]:
+        op = self.ops.Transform(self.backend, self.transform.mean, self.transform.scale)
+        out = self.backend.empty((1, *self.rows.shape))
+        op.plan(out.shape)
+        rows = []
+        for i, crop in enumerate(images.crops):
+            one = slice(i, i + 1)
+            h_off, w_off, mirror = (part[one] for part in images.placement)
+            op.forward(crop[None], h_off, w_off, mirror, None, out)
+            rows.append(self.backend.to_host(out)[0].copy())
+        return rows
 
     def set_batch_size(self, size: int) -> None:
         """Show so many rows in each pass to come; only while nothing added waits to be shown."""

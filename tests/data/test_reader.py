@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from caffepy.cpu.transform import Transform as TransformOp
 from caffepy.data.colour_noise import ColourNoise
-from caffepy.data.datum import decode, encode
+from caffepy.data.datum import decode, decode_image, encode
 from caffepy.data.images import RecordImages
 from caffepy.data.order import Order
+from caffepy.data.pixels import planes, words
 from caffepy.data.reader import RecordReader
 from caffepy.data.source import open_source
 from caffepy.data.transform import Transform
@@ -22,6 +22,7 @@ from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
 from tests.data.images import file_bytes, noise_image, raw_datum
+from tests.reference.transform import transform as transform_crop
 
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
 
@@ -35,12 +36,11 @@ def make_reader():
         fields = {name: options.pop(name) for name in names if name in options}
         param = caffe_pb2.TransformationParameter(**fields)
         transform = Transform(param, phase, seed, "data", "net.prototxt:3", colour_noise=colour_noise)
-        op = TransformOp(None, transform.crop_size, transform.mean, transform.scale)
         options = {"batch_size": 4, "threads": 2, **options}
         source = open_source(path)
         sources.append(source)
         images = RecordImages(source, transform.color)
-        reader = RecordReader(images, transform, op.record, seed=seed, layer_name="data", **options)
+        reader = RecordReader(images, transform, seed=seed, layer_name="data", **options)
         made.append(reader)
         return reader
 
@@ -58,12 +58,23 @@ def ten(make_lmdb):
     return make_lmdb([raw_datum(image, 10 * i) for i, image in enumerate(images)]), images
 
 
+def floats(reader, batch):
+    """What a layer makes of the batch."""
+    settings, out = reader._filler.transform, []
+    for i, crop in enumerate(batch.pixels):
+        crop = batch.others.get(i, planes(crop) if crop.ndim == 2 else crop)
+        shift = None if batch.shift is None else batch.shift[i]
+        place = batch.h_off[i], batch.w_off[i], batch.mirror[i]
+        out.append(transform_crop(crop, *place, settings.mean, settings.scale, shift))
+    return np.stack(out)
+
+
 def take(reader, steps):
     """Data, labels and records of some batches."""
     out = []
     for step in steps:
         batch = reader.get(step)
-        out.append((batch.data.copy(), batch.label.copy(), batch.records.tolist()))
+        out.append((floats(reader, batch), batch.label.copy(), batch.records.tolist()))
     return out
 
 
@@ -92,11 +103,10 @@ def test_equals_caffe_bit_for_bit(oracle, monkeypatch, name):
         expected = {key: stored[key] for key in stored.files}
     layer = text_format.Parse(str(expected["prototxt"]), caffe_pb2.NetParameter()).layer[0]
     transform = Transform(layer.transform_param, TEST, 1, layer.name)
-    op = TransformOp(None, transform.crop_size, transform.mean, transform.scale)
     source = open_source(layer.data_param.source, "LMDB")
     images = RecordImages(source, transform.color)
     reader = RecordReader(
-        images, transform, op.record, batch_size=layer.data_param.batch_size, seed=1, layer_name=layer.name, threads=2
+        images, transform, batch_size=layer.data_param.batch_size, seed=1, layer_name=layer.name, threads=2
     )
     batches = take(reader, range(int(expected["batches"])))
     reader.close()
@@ -121,7 +131,7 @@ def test_records_come_in_order_and_wrap_round(make_reader, ten):
         assert batch.records.tolist() == expected
         assert batch.label.tolist() == [10.0 * i for i in expected]
         assert batch.label.dtype == np.float32
-        assert np.array_equal(batch.data, np.stack([images[i] for i in expected]).astype(np.float32))
+        assert np.array_equal(floats(reader, batch), np.stack([images[i] for i in expected]).astype(np.float32))
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -158,14 +168,15 @@ def test_crops_and_noise_are_those_of_the_ordinal(make_reader, make_lmdb):
             h, w = placed.h_off[i], placed.w_off[i]
             crop = images[ordinal % 3][:, h : h + 8, w : w + 8]
             crop = crop[:, :, ::-1] if placed.mirror[i] else crop
-            np.testing.assert_allclose(batch.data[i], crop + shifts[i][:, None, None], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(floats(reader, batch)[i], crop + shifts[i][:, None, None], rtol=0, atol=1e-4)
 
 
 def test_gray_images_get_no_colour_noise(make_reader, ten):
     path, images = ten
     noise = ColourNoise(np.eye(3), np.array([10.0, 20.0, 30.0]))
     batch = make_reader(path, phase=TRAIN, colour_noise=noise).get(0)
-    assert np.array_equal(batch.data[0], images[0].astype(np.float32))
+    assert batch.shift is None
+    assert np.array_equal(batch.pixels[0], images[0])
 
 
 def test_shuffling_shows_each_record_once_an_epoch_in_another_order(make_reader, ten):
@@ -206,17 +217,18 @@ def test_order_from_many_threads_and_many_epochs():
 def test_memory_of_batches_may_be_given(make_reader, ten):
     shapes = []
 
-    def allocate(shape):
-        shapes.append(shape)
-        return np.empty(shape, np.float32)
+    def allocate(shape, dtype):
+        shapes.append((shape, dtype))
+        return np.empty(shape, dtype)
 
     reader = make_reader(ten[0], allocate=allocate, prefetch=2)
     for step in range(5):
         reader.get(step)
-    assert shapes == [(4, 2, 6, 5)] * 2
+    assert shapes == [((4, 2, 6, 5), np.uint8)] * 2
+    assert reader.batch_bytes == 4 * 2 * 6 * 5
     reader = make_reader(ten[0], crop_size=3)
     reader.start(0)
-    assert reader.get(0).data.shape == reader.shape == (4, 2, 3, 3)
+    assert reader.get(0).shape == reader.shape == (4, 2, 3, 3)
     assert reader.wait_seconds >= 0
 
 
@@ -224,8 +236,7 @@ def test_threads_end_when_the_reader_is_forgotten(make_lmdb):
     before = threading.active_count()
     source = open_source(make_lmdb([raw_datum(noise_image((1, 2, 2)))]))
     transform = Transform(caffe_pb2.TransformationParameter(), TEST, 1, "data")
-    apply = TransformOp(None, 0, None, 1).record
-    reader = RecordReader(RecordImages(source), transform, apply, batch_size=2, seed=1, layer_name="data", threads=3)
+    reader = RecordReader(RecordImages(source), transform, batch_size=2, seed=1, layer_name="data", threads=3)
     reader.get(0)
     assert threading.active_count() == before + 3
     del reader
@@ -311,9 +322,9 @@ def test_a_batch_without_crop_has_the_size_of_its_first_record(make_reader, make
         reader = make_reader(path, batch_size=1, threads=threads, mean_value=[1])
         assert reader.shape == (1, 3, 4, 5)
         for step in (0, 1, 2, 3, 4, 1, 7):
-            assert np.array_equal(reader.get(step).data, images[step % 3][None] - np.float32(1))
+            assert np.array_equal(floats(reader, reader.get(step)), images[step % 3][None] - np.float32(1))
     pairs = make_lmdb([raw_datum(images[i // 2]) for i in range(6)], name="pairs")
-    assert [make_reader(pairs, batch_size=2).get(step).data.shape for step in range(3)] == [(2, *s) for s in sizes]
+    assert [make_reader(pairs, batch_size=2).get(step).shape for step in range(3)] == [(2, *s) for s in sizes]
 
 
 def test_no_record_of_a_batch_is_decoded_twice(make_reader, ten):
@@ -351,8 +362,8 @@ def test_channels_never_differ(make_reader, make_lmdb):
         DataError, match=r"has another channels: 1 x 4 x 4, the first record 3 x 4 x 4. Set force_color"
     ):
         make_reader(path, crop_size=2).get(0)
-    assert make_reader(path, force_color=True).get(0).data.shape == (4, 3, 4, 4)
-    assert make_reader(path, force_gray=True).get(0).data.shape == (4, 1, 4, 4)
+    assert make_reader(path, force_color=True).get(0).shape == (4, 3, 4, 4)
+    assert make_reader(path, force_gray=True).get(0).shape == (4, 1, 4, 4)
 
 
 def test_forcing_colours_of_raw_records_is_said_to_do_nothing(make_reader, ten, caplog):
@@ -390,8 +401,9 @@ def test_decoded_images_are_whole_while_threads_work(make_reader, make_lmdb):
     reader = make_reader(path, batch_size=64, threads=4)
     for step in range(20):
         batch = reader.get(step)
-        assert np.array_equal(batch.data.min(axis=(1, 2, 3)), np.arange(64))
-        assert np.array_equal(batch.data.max(axis=(1, 2, 3)), np.arange(64))
+        data = floats(reader, batch)
+        assert np.array_equal(data.min(axis=(1, 2, 3)), np.arange(64))
+        assert np.array_equal(data.max(axis=(1, 2, 3)), np.arange(64))
 
 
 def test_jpegs_in_batches_equal_those_decoded_alone(make_reader, make_lmdb, smooth_jpeg):
@@ -399,6 +411,43 @@ def test_jpegs_in_batches_equal_those_decoded_alone(make_reader, make_lmdb, smoo
 
     other = file_bytes(Image.fromarray(noise_image((60, 50, 3), 9)), "JPEG")
     values = [encode(smooth_jpeg, 0).SerializeToString(), encode(other, 1).SerializeToString()]
-    batch = make_reader(make_lmdb(values)).get(0)
+    reader = make_reader(make_lmdb(values))
+    batch = reader.get(0)
+    assert batch.pixels.dtype == np.uint32
     for i in range(4):
-        assert np.array_equal(batch.data[i], decode(values[i % 2], b"").array.astype(np.float32))
+        assert np.array_equal(floats(reader, batch)[i], decode(values[i % 2], b"").array.astype(np.float32))
+
+
+def test_a_batch_holds_what_its_first_record_is_and_others_too(make_reader, make_lmdb, smooth_jpeg):
+    image, floating = noise_image((3, 40, 50), 2), noise_image((3, 40, 50), 3).astype(np.float32) / 7
+    raw, float_datum = raw_datum(image), caffe_pb2.Datum(channels=3, height=40, width=50)
+    float_datum.float_data.extend(floating.ravel().tolist())
+    gray = encode(noise_image((1, 40, 50), 4), 0, "png")
+    values = {"jpeg": encode(smooth_jpeg, 0), "gray": gray, "raw": raw, "float": float_datum}
+    expected = {"raw": image.astype(np.float32), "float": floating}
+    for name in ("jpeg", "gray"):
+        decoded = decode(values[name].SerializeToString(), b"", color="color").array
+        expected[name] = decoded[:, :40, :50].astype(np.float32)
+    for number, first in enumerate(values):
+        names = [first, *(name for name in values if name != first)]
+        path = make_lmdb([values[name] for name in names], name=f"mixed{number}")
+        reader = make_reader(path, crop_size=30, force_color=True)
+        batch = reader.get(0)
+        assert batch.pixels.dtype == {"raw": np.uint8, "float": np.float32}.get(first, np.uint32)
+        assert list(batch.others) == ([] if first == "float" else [names.index("float")])
+        for made, name in zip(floats(reader, batch), names, strict=True):
+            height, width = decode(values[name].SerializeToString(), b"").array.shape[1:]
+            top, left = (height - 30) // 2, (width - 30) // 2
+            whole = expected[name] if name != "jpeg" else decode(values[name].SerializeToString(), b"").array
+            assert np.array_equal(made, whole[:, top : top + 30, left : left + 30])
+
+
+def test_decoded_images_are_taken_word_by_word(smooth_jpeg):
+    image = decode_image(smooth_jpeg, "")
+    assert np.array_equal(planes(words(image)), image)
+    assert words(np.ascontiguousarray(image)) is None
+    # The same strides, but one byte on: as words the colours would be others.
+    for first, packed in ((slice(2, None, -1), True), (slice(None, 0, -1), False)):
+        view = np.zeros(13 * 17 * 4, np.uint8).reshape(13, 17, 4)[:, :, first].transpose(2, 0, 1)
+        assert view.strides == (-1, 4 * 17, 4)
+        assert (words(view) is not None) == packed

@@ -1,125 +1,22 @@
-"""transform_param: its checks, its draws, and the op that does the arithmetic."""
+"""transform_param: its checks and its draws."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from caffepy.cpu.transform import Transform as TransformOp
 from caffepy.data.colour_noise import ColourNoise
-from caffepy.data.datum import decode_image
 from caffepy.data.mean import write_mean
 from caffepy.data.transform import Transform
-from caffepy.errors import BackendError, DataError
+from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
-from tests.data.images import noise_image
 
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
 
 
 def make(phase=TRAIN, seed=1, name="data", **fields):
     return Transform(caffe_pb2.TransformationParameter(**fields), phase, seed, name, "net.prototxt:7")
-
-
-def reference(image, h_off, w_off, mirror, mean, scale, shift, crop):
-    """data_transformer.cpp in slow motion, in float32."""
-    channels, height, width = image.shape
-    rows, columns = crop or height, crop or width
-    out = np.empty((channels, rows, columns), np.float32)
-    for c in range(channels):
-        for y in range(rows):
-            for x in range(columns):
-                value = np.float32(image[c, y + h_off, x + w_off])
-                if shift is not None:
-                    value += shift[c]
-                if mean is not None and mean.ndim == 1:
-                    value -= mean[c if mean.size > 1 else 0]
-                elif mean is not None:
-                    value -= mean[c, y + h_off, x + w_off]
-                out[c, y, columns - 1 - x if mirror else x] = value * np.float32(scale)
-    return out
-
-
-def images():
-    planar = noise_image((3, 13, 17), 4)
-    interleaved = np.ascontiguousarray(planar[::-1].transpose(1, 2, 0))[:, :, ::-1].transpose(2, 0, 1)
-    memory = np.zeros(13 * 17 * 4, np.uint8)
-    packed = memory.reshape(13, 17, 4)[:, :, 2::-1].transpose(2, 0, 1)
-    packed[:] = planar
-    gray = noise_image((1, 13, 17), 5)
-    return {
-        "planar": planar,
-        "interleaved": interleaved,
-        "packed": packed,
-        "float": (planar.astype(np.float32) - 100) * np.float32(1.37),
-        "gray": gray,
-        "gray as colour": np.broadcast_to(gray, (3, 13, 17)),
-        "six channels": noise_image((6, 13, 17), 6),
-    }
-
-
-@pytest.mark.parametrize("name", list(images()))
-@pytest.mark.parametrize("mean", ["none", "value", "values", "image"])
-@pytest.mark.parametrize("crop", [0, 9])
-def test_op_equals_the_definition(name, mean, crop):
-    image = images()[name]
-    channels = image.shape[0]
-    rng = np.random.default_rng(0)
-    means = {
-        "none": None,
-        "value": np.array([117.3], np.float32),
-        "values": rng.uniform(90, 130, channels).astype(np.float32),
-        "image": rng.uniform(0, 255, image.shape).astype(np.float32),
-    }
-    op = TransformOp(None, crop, means[mean], 0.017)
-    out = np.empty((channels, crop or 13, crop or 17), np.float32)
-    shift = rng.normal(0, 12, channels).astype(np.float32)
-    for h_off, w_off in [(0, 0), (4, 8), (1, 3)] if crop else [(0, 0)]:
-        for mirror in (False, True):
-            out.fill(np.nan)
-            op.record(image, h_off, w_off, mirror, None, out)
-            # Without noise the very bits: this is Caffe's own arithmetic.
-            assert np.array_equal(out, reference(image, h_off, w_off, mirror, means[mean], 0.017, None, crop))
-            out.fill(np.nan)
-            op.record(image, h_off, w_off, mirror, shift, out)
-            expected = reference(image, h_off, w_off, mirror, means[mean], 0.017, shift, crop)
-            np.testing.assert_allclose(out, expected, rtol=0, atol=2e-6)
-
-
-def test_op_takes_decoded_images_without_a_copy(smooth_jpeg, monkeypatch):
-    from caffepy.cpu import transform
-
-    image = decode_image(smooth_jpeg, "")
-    assert transform._packed(image) is not None
-    assert transform._packed(np.ascontiguousarray(image)) is None
-    assert transform._packed(images()["packed"]) is not None
-    # The same strides, but one byte on: as words the colours would be others.
-    shifted = np.zeros(13 * 17 * 4, np.uint8).reshape(13, 17, 4)[:, :, :0:-1].transpose(2, 0, 1)
-    assert shifted.strides == images()["packed"].strides
-    assert transform._packed(shifted) is None
-    expected = np.empty((3, 30, 30), np.float32)
-    TransformOp(None, 30, None, 1).record(np.ascontiguousarray(image), 2, 5, True, None, expected)
-    out = np.empty_like(expected)
-    TransformOp(None, 30, None, 1).record(image, 2, 5, True, None, out)
-    assert np.array_equal(out, expected)
-
-
-def test_op_refuses_what_would_read_outside():
-    image = noise_image((3, 13, 17))
-    op = TransformOp(None, 9, None, 1)
-    out = np.empty((3, 9, 9), np.float32)
-    for h_off, w_off in [(5, 0), (0, 9), (-1, 0), (0, -1)]:
-        with pytest.raises(BackendError, match=r"a crop of 9 x 9 at .* of \(3, 13, 17\) does not fill"):
-            op.record(image, h_off, w_off, False, None, out)
-    with pytest.raises(BackendError, match="does not fill"):
-        op.record(image, 0, 0, False, None, np.empty((3, 9, 8), np.float32))
-    with pytest.raises(BackendError, match=r"the mean is \(3, 9, 9\), the image \(3, 13, 17\)"):
-        TransformOp(None, 9, np.zeros((3, 9, 9), np.float32), 1).record(image, 0, 0, False, None, out)
-    with pytest.raises(BackendError, match="2 mean values for 3 channels"):
-        TransformOp(None, 9, np.zeros(2, np.float32), 1).record(image, 0, 0, False, None, out)
-    with pytest.raises(BackendError, match=r"a mean has shape \(C,\) or \(C, H, W\), got \(2, 2\)"):
-        TransformOp(None, 9, np.zeros((2, 2), np.float32), 1)
 
 
 def test_settings_are_read():

@@ -244,10 +244,10 @@ def test_hostile_lists(backend, folder, content, match):
 def test_memory_that_larger_images_would_take(backend, folder, monkeypatch):
     Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(folder / "png" / "1.png")
     with net(backend, folder, "") as made:
-        monkeypatch.setattr(type(made.backend), "available_memory", lambda self: 4 * 3 * 90 * 90 - 1)
+        monkeypatch.setattr(type(made.backend), "available_memory", lambda self: 4 * 90 * 90 - 1)
         made.forward()
         with pytest.raises(
-            DataError, match=r"layer 'd' \(ImageData\): out of memory: a batch of 1 x 3 x 90 x 90 is 97,200"
+            DataError, match=r"layer 'd' \(ImageData\): out of memory: a batch of 1 x 90 x 90 is 32,400"
         ):
             made.forward()
 

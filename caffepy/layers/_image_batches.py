@@ -1,0 +1,58 @@
+"""What the layers have in common that show images of a database or a list."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from caffepy.blob import Blob
+from caffepy.data.images import Images
+from caffepy.data.reader import Batch, RecordReader
+from caffepy.data.transform import Transform
+from caffepy.layers._batches import BatchLayer
+
+__all__ = ["ImageBatchLayer"]
+
+
+class ImageBatchLayer(BatchLayer):
+    """Batches of images, cropped by the threads that decode them, and transformed on their way into the top."""
+
+    @abstractmethod
+    def open(self) -> RecordReader:
+        """Call `read`."""
+
+    def read(
+        self, images: Images, transform: Transform, *, batch_size: int, rand_skip: int, shuffle: bool
+    ) -> RecordReader:
+        """Make the reader, and the op that finishes its batches."""
+        options = self.context.data
+        self.pixels = self.ops.Transform(self.backend, transform.mean, transform.scale)
+        return RecordReader(
+            images,
+            transform,
+            batch_size=batch_size,
+            seed=self.context.seed,
+            layer_name=self.name,
+            rand_skip=rand_skip,
+            shuffle=shuffle,
+            prefetch=self.param.data_param.prefetch,
+            threads=options.threads or None,
+            max_bad_records=options.max_bad_records,
+            allocate=self.batch_memory(),
+        )
+
+    def show(self, batch: Batch, top: list[Blob]) -> None:
+        top[0].reshape(*batch.shape)
+        self.pixels.plan(batch.shape)
+        out = top[0].data
+        self.pixels.forward(batch.pixels, batch.h_off, batch.w_off, batch.mirror, batch.shift, out)
+        for position, crop in batch.others.items():
+            one = slice(position, position + 1)
+            shift = None if batch.shift is None else batch.shift[one]
+            self.pixels.forward(
+                crop[np.newaxis], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one]
+            )
+        if len(top) > 1:
+            top[1].reshape(*batch.label.shape)
+            top[1].data[...] = self.backend.asarray(batch.label)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from caffepy.data.datum import decode_image, encode
+from caffepy.data.image_files import read_image_file
 from caffepy.data.image_list import Entry, image_path, missing_files
 from caffepy.data.in_order import in_order
 from caffepy.data.resize import resize
@@ -142,12 +143,7 @@ def convert_images(
 
 def _record(entry: Entry, root: str | os.PathLike[str], settings: ConversionSettings) -> tuple[bytes, tuple[int, ...]]:
     """The serialised Datum of one image, and the shape (C, H, W) that it decodes to."""
-    path = image_path(root, entry.name)
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise DataError(f"Could not open or find file {path}: {error.strerror}.") from error
+    path, data = read_image_file("", image_path(root, entry.name))
     image = decode_image(data, f"image '{path}'", color="gray" if settings.gray else "color")
     if settings.resize_height:
         image = resize(image, settings.resize_height, settings.resize_width)

@@ -82,7 +82,10 @@ def read_image_file(root: str, name: str) -> tuple[str, bytes]:
                 raise DataError(f"Could not open or find file {path}: it is a folder or a device, no file.")
             if status.st_size > _MAX_BYTES:
                 raise DataError(f"image '{path}' has {status.st_size:,} bytes; at most {_MAX_BYTES:,} are read.")
-            return path, file.read(_MAX_BYTES)
+            # Not more than there is: room for all that is asked for is taken first.
+            return path, file.read(status.st_size)
+    except MemoryError:
+        raise DataError(f"image '{path}': out of memory: the file has {os.path.getsize(path):,} bytes.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(

@@ -246,6 +246,14 @@ def test_a_file_that_cannot_be_opened(photos, tmp_path, monkeypatch):
         convert_images(entries, root, tmp_path / "db")
 
 
+def test_a_file_larger_than_any_image(photos, tmp_path):
+    root, entries = photos
+    with open(root / "c.png", "r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match=r"c\.png' has 1,099,511,627,776 bytes; at most 1,073,741,824 are read"):
+        convert_images(entries, root, tmp_path / "db")
+
+
 def test_a_database_that_exists_is_left_alone(photos, tmp_path):
     root, entries = photos
     (tmp_path / "db").mkdir()

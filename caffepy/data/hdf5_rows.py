@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from caffepy.data.list_file import list_lines
 from caffepy.data.row_order import RowOrder
 from caffepy.errors import DataError
 
@@ -24,6 +25,10 @@ _HELD = 2
 # A row takes so many to shuffle.
 _ORDER_BYTES = 48
 _NUMBERS = "fiu"
+# All are looked at before training.
+_MOST_FILES = 1 << 20
+# Twice as many are still counted in 64 bits.
+_MOST_ROWS = 1 << 62
 
 
 class _Held(NamedTuple):
@@ -39,14 +44,15 @@ def read_file_list(path: str) -> list[str]:
     Raises:
         DataError: no such list, or nothing in it.
     """
+    names: list[str] = []
     try:
-        lines = Path(path).read_text("utf-8", "surrogateescape").split("\n")
+        for line in (line.strip() for line in list_lines(path)):
+            names += [line] if line and os.path.isfile(line) else line.split()
+            if len(names) > _MOST_FILES:
+                raise ValueError(f"it names more than {_MOST_FILES:,} files")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"Failed to open source file: '{path}': {reason} ({Path(path).absolute()}).") from error
-    names: list[str] = []
-    for line in (line.strip() for line in lines):
-        names += [line] if line and os.path.isfile(line) else line.split()
     if not names:
         raise DataError(f"Must have at least 1 HDF5 filename listed in '{path}'; it names none.")
     if names[0].startswith("\udc89HDF"):
@@ -88,7 +94,13 @@ class Hdf5Rows:
         self.dtype = np.dtype(dtype)
         #: Of one row of each dataset.
         self.row_shapes: list[tuple[int, ...]] = []
-        self._counts = counts = [self._look(path) for path in self.files]
+        looks = {path: self._look(path) for path in dict.fromkeys(self.files)}
+        self._counts = counts = [looks[path] for path in self.files]
+        if sum(counts) > _MOST_ROWS:
+            raise DataError(
+                f"the datasets {', '.join(self.names)} of {len(files)} files claim {sum(counts):,} rows, more than any "
+                "file holds: damaged."
+            )
         self._order = RowOrder(counts, seed, layer_name, shuffle=shuffle)
         if not len(self):
             raise DataError(f"the datasets {', '.join(self.names)} have no rows in any of {len(files)} files.")

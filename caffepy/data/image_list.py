@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from caffepy.data.list_file import list_lines
 from caffepy.errors import DataError
 
 __all__ = ["Entry", "class_folders", "image_path", "missing_files", "read_list"]
@@ -34,13 +35,12 @@ def read_list(path: str | os.PathLike[str]) -> list[Entry]:
             labels; names the line. Caffe's convert_imageset reads such labels as something else without a word.
     """
     text = os.fspath(path)
+    lines = enumerate(list_lines(text, "utf-8-sig"), 1)
     try:
-        lines = Path(text).read_text("utf-8-sig", "surrogateescape").split("\n")
-    except OSError as error:
-        raise DataError(
-            f"cannot read the list of images '{text}': {error.strerror} ({Path(text).absolute()})."
-        ) from error
-    entries = [_entry(line.strip(), f"{text}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+        entries = [_entry(line.strip(), f"{text}:{number}") for number, line in lines if line.strip()]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read the list of images '{text}': {reason} ({Path(text).absolute()}).") from error
     if not entries:
         raise DataError(f"the list of images '{text}' is empty: expected lines 'name label', such as 'cats/1.jpg 0'.")
     return entries

@@ -295,6 +295,28 @@ def test_declared_sizes(backend, tmp_path, monkeypatch, shape, fields, match):
         net(backend, tmp_path, fields)
 
 
+def test_more_rows_than_can_be_counted(backend, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", (2**61, 2), "f4", chunks=(1, 2))
+        file.create_dataset("label", (2**61,), "f4", chunks=(1,))
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.h5\n" * 2)
+    with net(backend, tmp_path) as made:
+        made.forward()
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.h5\n" * 3)
+    with pytest.raises(DataError, match="data, label of 3 files claim 6,917,529,027,641,081,856 rows, more than any"):
+        net(backend, tmp_path)
+
+
+def test_a_file_that_is_listed_again_is_looked_at_once(backend, folder, monkeypatch):
+    opened = []
+    real = hdf5_rows._open
+    monkeypatch.setattr(hdf5_rows, "_open", lambda path: opened.append(path) or real(path))
+    (folder / "list.txt").write_text(f"{folder}/a.h5\n{folder}/b.h5\n" * 50)
+    with net(backend, folder):
+        assert len(opened) < 10
+    assert {f"{folder}/a.h5", f"{folder}/b.h5"} == set(opened)
+
+
 def test_of_a_huge_file_only_rows_are_read(backend, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("data", (2**40, 2), "f4", chunks=(64, 2))[100:103] = 7

@@ -68,7 +68,9 @@ class _Parser:
         self.fg_threshold, self.bg_threshold = np.float32(fg_threshold), np.float32(bg_threshold)
         self._file = file
         self._line = 0
+        #: Of lines read, and how many of them were taken: a line may hold thousands of images.
         self._words: list[str] = []
+        self._taken = 0
         self.images: list[str] = []
         #: For foreground and background, a part for each image.
         self.parts: tuple[list[Windows], list[Windows]] = ([], [])
@@ -132,18 +134,20 @@ class _Parser:
     def _take(self, count: int, what: str) -> list[str]:
         if not self._more(count):
             raise self._error(f"the file ends where it should have {what}")
-        words, self._words = self._words[:count], self._words[count:]
-        return words
+        self._taken += count
+        return self._words[self._taken - count : self._taken]
 
     def _more(self, count: int) -> bool:
         """Read until there are ``count`` words; False where the file has no more."""
-        while len(self._words) < count:
+        while len(self._words) - self._taken < count:
             line = self._file.readline(_MAX_LINE)
             self._line += 1
             if not line:
                 return False
             if len(line) == _MAX_LINE:
                 raise self._error(f"a line of more than {_MAX_LINE:,} characters: not a window file")
+            del self._words[: self._taken]
+            self._taken = 0
             self._words += line.split()
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -369,6 +370,17 @@ def test_words_may_stand_on_any_line(backend, folder):
     (folder / "windows.txt").write_text("\r\n".join(text_of().split()).replace("3\r\n30\r\n40", "3 30\t40"))
     with net(backend, folder) as made:
         assert equal(passes(made, 2), expected)
+
+
+def test_an_image_after_the_other_on_one_line(tmp_path):
+    """Their number once took time with its square: forty thousand of them two minutes."""
+    images = (f"# {i} {i}.jpg 3 1 1 {i % 2} {'2 1 0 0 1 1' * (i % 2)}" for i in range(30_000))
+    (tmp_path / "w.txt").write_text(" ".join(images))
+    began = time.perf_counter()
+    file = read_window_file(str(tmp_path / "w.txt"))
+    assert time.perf_counter() - began < 20
+    assert file.images == [f"{i}.jpg" for i in range(30_000)]
+    assert file.foreground.image.tolist() == list(range(1, 30_000, 2))
 
 
 def test_closing(backend, folder):

@@ -129,6 +129,8 @@ class LeveldbSource(Source):
                 raise DataError(f"the LevelDB '{self.path}': {_INSTALL}") from error
             except (OSError, ValueError, struct.error) as error:
                 raise self._damaged(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+            except MemoryError as error:
+                raise DataError(f"the LevelDB '{self.path}': out of memory with the keys of {name}.") from error
         # By key, the newest first; stable, so a log's later entry of one sequence would not matter.
         found.sort(key=lambda entry: entry[:2])
         newest = [entry for i, entry in enumerate(found) if not i or found[i - 1][0] != entry[0]]
@@ -152,7 +154,8 @@ class LeveldbSource(Source):
     def _manifest(self) -> tuple[set[int], int, int]:
         current = self._folder / "CURRENT"
         try:
-            name = current.read_bytes()[:64].decode("ascii", "backslashreplace").strip()
+            with current.open("rb") as file:
+                name = file.read(64).decode("ascii", "backslashreplace").strip()
             if not name.startswith("MANIFEST-") or "/" in name:
                 raise ValueError(f"it names no manifest: {name!r}")
             size = (self._folder / name).stat().st_size
@@ -226,6 +229,8 @@ def _log_entries(file: _File) -> Iterator[tuple[bytes, int, int, tuple[int, int,
         raise ValueError(f"a log of {file.size:,} bytes")
     for record in read_log(file.read(0, file.size)):
         payload = record.payload
+        if len(payload) < 12:
+            raise ValueError(f"the record at byte {record.offset} has {len(payload)} bytes, less than its head")
         sequence, count = struct.unpack_from("<QI", payload)
         position = 12
         for number in range(count):

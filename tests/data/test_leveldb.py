@@ -366,7 +366,8 @@ def test_blocks_that_cannot_be_unpacked():
         ("000005.ldb", None, "000005.ldb: No such file"),
         ("000005.ldb", b"", "000005.ldb: 0 bytes are less than a table's end"),
         ("000005.ldb", bytes(100), "000005.ldb: it does not end as a table does"),
-        ("000006.log", log_record(b"x" * 9), "000006.log: "),
+        ("000006.log", log_record(b"x" * 11), "000006.log: the record at byte 7 has 11 bytes, less than its head"),
+        ("000006.log", log_record(b""), "000006.log: the record at byte 7 has 0 bytes"),
         (
             "000006.log",
             log_record(bytes(8) + b"\xff\xff\xff\x7f"),
@@ -387,6 +388,22 @@ def test_damaged_databases(unpacked, name, content, match):
         (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"the LevelDB '.*plain' is damaged or incomplete: .*({match})"):
         open_source(folder, "LEVELDB")
+
+
+def test_a_current_of_a_tebibyte(unpacked):
+    with open(unpacked / "plain" / "CURRENT", "r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match="CURRENT: embedded null byte"):
+        open_source(unpacked / "plain", "LEVELDB")
+
+
+def test_more_than_memory_holds(unpacked, monkeypatch):
+    def exhausted(data):
+        raise MemoryError
+
+    monkeypatch.setattr(leveldb_source, "_log_entries", exhausted)
+    with pytest.raises(DataError, match=r"the LevelDB '.*plain': out of memory with the keys of 000006.log"):
+        open_source(unpacked / "plain", "LEVELDB")
 
 
 def batch(sequence, *entries):

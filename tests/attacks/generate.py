@@ -47,6 +47,7 @@ class Attack:
     Attributes:
         note: what is wrong with them, in a few words.
         files: by name, relative to a folder of their own.
+        holes: files that are made that many bytes long, without any bytes there.
         must_fail: they cannot be accepted; without it a change may have been harmless (a bit of a weight).
     """
 
@@ -55,11 +56,15 @@ class Attack:
     must_fail: bool = False
     number: int = -1
     victim: str = ""
+    holes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of file: ``victim`` reads what one of ``makers`` makes; each maker has an equal share of the numbers."""
+    """One kind of file: ``victim`` reads what one of ``makers`` makes; each maker has an equal share of the numbers.
+
+    A maker may name another victim in what it makes.
+    """
 
     name: str
     victim: str
@@ -81,15 +86,26 @@ def family(name: str, victim: str = "") -> Family:
 
 def attack(number: int) -> Attack:
     """Attack ``number``."""
-    # Each of these registers its families, in this order.
-    from tests.attacks import binary_files, databases, hdf5_files, layers, prototxts, small_files  # noqa: F401
+    # Each of these registers its families.
+    from tests.attacks import (  # noqa: F401
+        binary_files,
+        data_layers,
+        databases,
+        hdf5_files,
+        holes,
+        layers,
+        leveldb_files,
+        prototxts,
+        small_files,
+    )
 
     dice = Dice(number)
-    chosen = families[number % len(families)]
+    # In the order of their names: that of the imports depends on what was imported before.
+    chosen = sorted(families, key=lambda each: each.name)[number % len(families)]
     made = dice.pick(chosen.makers)(dice)
     made.note = f"{chosen.name}: {made.note}"
     made.number = number
-    made.victim = chosen.victim
+    made.victim = made.victim or chosen.victim
     return made
 
 

@@ -45,7 +45,7 @@ def _bomb(group: Any, name: str) -> None:
     group.create_dataset(name, data=np.zeros(1 << 24, np.float32), chunks=(1 << 24,), compression="gzip")
 
 
-def _things(dice: Dice, what: str) -> tuple[str, Callable[[Any, str], None]]:
+def things(dice: Dice, what: str) -> tuple[str, Callable[[Any, str], None]]:
     """What to put in the place of a dataset."""
     import h5py
 
@@ -88,7 +88,7 @@ _NEEDED = ("data/conv/0", "data/group/ip/0", "data")
 @weights
 def a_blob_is_something_else(dice: Dice) -> Attack:
     place = dice.pick([*_NEEDED, "data/conv"])
-    note, put = _things(dice, place)
+    note, put = things(dice, place)
 
     def edit(file: Any) -> None:
         del file[place]
@@ -156,7 +156,7 @@ def no_data(dice: Dice) -> Attack:
 @states
 def a_part_is_something_else(dice: Dice) -> Attack:
     place = dice.pick(["history/0", "history/3", "history", "iter", "learned_net"])
-    note, put = _things(dice, place)
+    note, put = things(dice, place)
 
     def edit(file: Any) -> None:
         del file[place]

@@ -17,6 +17,10 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.attacks.generate import Attack
 
 __all__ = ["MEMORY", "SECONDS", "carry_out", "main", "write_files"]
 
@@ -46,21 +50,23 @@ def _status(name: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Put ``files`` into ``folder``."""
-    for path, content in files.items():
+def write_files(folder: Path, made: Attack) -> None:
+    """Put the files of an attack into ``folder``."""
+    for path, content in made.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
+    for path, size in made.holes.items():
+        os.truncate(folder / path, size)
 
 
-def carry_out(victim: Callable[[Path], None], files: dict[str, bytes], must_fail: bool) -> tuple[str, str]:
-    """Let ``victim`` read ``files``; gives how it ended and the message."""
+def carry_out(victim: Callable[[Path], None], made: Attack) -> tuple[str, str]:
+    """Let ``victim`` read the files; gives how it ended and the message."""
     from caffepy.errors import CaffepyError
 
     here = os.getcwd()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_files(folder, files)
+        write_files(folder, made)
         try:
             victim(folder)
         except CaffepyError as error:
@@ -69,7 +75,7 @@ def carry_out(victim: Callable[[Path], None], files: dict[str, bytes], must_fail
             return "failed", traceback.format_exc(limit=-8)
         finally:
             os.chdir(here)
-    return ("failed", "it was accepted") if must_fail else ("accepted", "")
+    return ("failed", "it was accepted") if made.must_fail else ("accepted", "")
 
 
 def _prepare() -> None:
@@ -118,10 +124,10 @@ def main(numbers: list[int], keep: str = "") -> None:
         print(json.dumps({"number": number}), file=out, flush=True)
         made = attack(number)
         if keep:
-            write_files(Path(keep) / str(number), made.files)
+            write_files(Path(keep) / str(number), made)
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         before, began = start_of_peak(), time.perf_counter()
-        ended, message = carry_out(VICTIMS[made.victim], made.files, made.must_fail)
+        ended, message = carry_out(VICTIMS[made.victim], made)
         seconds, peak = time.perf_counter() - began, _status("VmHWM") - before
         faulthandler.cancel_dump_traceback_later()
         result = {

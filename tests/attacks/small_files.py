@@ -48,7 +48,7 @@ def bomb(dice: Dice) -> Attack:
     return Attack("32 MiB of zeros in gzip after a small header", {"images": data, "labels": base("labels")}, True)
 
 
-_LINES = [
+LINES = [
     b"a.jpg 1", b"b c.png 2", b"x", b"", b" ", b"a.jpg 1.5", b"a.jpg 99999999999999999999", b"a.jpg 1 2 3",
     b"a.jpg nan", b"a.jpg -1", b"a.jpg +1", b"a.jpg 0x10", b"\xff\xfe 1", b"a\0b.jpg 1", b"/etc/passwd 1", b"../x 1",
     b"\xd9\xa1.jpg \xd9\xa1", b"a" * 100_000, b"9" * 5000, b"x " + b"9" * 5000, b"\xef\xbb\xbfa.jpg 1", b"a.jpg\t1",
@@ -58,7 +58,7 @@ _LINES = [
 
 @lists
 def lines(dice: Dice) -> Attack:
-    chosen = [dice.pick(_LINES) for _ in range(dice.pick([0, 1, 2, 5, 300]))]
+    chosen = [dice.pick(LINES) for _ in range(dice.pick([0, 1, 2, 5, 300]))]
     data = dice.pick([b"\n", b"\r\n", b"\r"]).join(chosen)
     return Attack(f"lines {[line[:12] for line in chosen[:5]]}", {"list.txt": data})
 

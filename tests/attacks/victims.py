@@ -16,6 +16,8 @@ DIGITS = Path(__file__).parents[2] / "models" / "lenet" / "digits_test_lmdb"
 # Nets of more values than these are built and not run.
 _RUN = 1_000_000
 _STEPS = 2
+# Prototxts of at most so many bytes may read the digits.
+_EDITED = 1 << 20
 
 
 @functools.cache
@@ -73,8 +75,9 @@ def net(folder: Path) -> None:
     from caffepy.proto import caffe_pb2
 
     os.chdir(folder)
-    text = (folder / "net.prototxt").read_bytes()
-    (folder / "net.prototxt").write_bytes(text.replace(b'"digits"', f'"{DIGITS}"'.encode()))
+    if Path("net.prototxt").stat().st_size < _EDITED:
+        text = Path("net.prototxt").read_bytes()
+        Path("net.prototxt").write_bytes(text.replace(b'"digits"', f'"{DIGITS}"'.encode()))
     for phase in (caffe_pb2.TEST, caffe_pb2.TRAIN):
         with Net(folder / "net.prototxt", phase) as built:
             if sum(blob.count for blob in built.blobs.values()) <= _RUN:
@@ -135,6 +138,18 @@ def lmdb(folder: Path) -> None:
         raise failure
 
 
+def leveldb(folder: Path) -> None:
+    """Read every record; those that LevelDB wrote are no Datums."""
+    from caffepy.data.source import open_source
+
+    source = open_source(folder / "db", "LEVELDB")
+    try:
+        for ordinal in range(len(source)):
+            source.read(ordinal)
+    finally:
+        source.close()
+
+
 def idx(folder: Path) -> None:
     from caffepy.data.mnist import convert_mnist
 
@@ -164,6 +179,7 @@ VICTIMS: dict[str, Callable[[Path], None]] = {
     "datum": datum,
     "image": image,
     "lmdb": lmdb,
+    "leveldb": leveldb,
     "idx": idx,
     "list": image_list,
     "noise": noise,

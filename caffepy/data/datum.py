@@ -95,11 +95,14 @@ def _raw(datum: caffe_pb2.Datum, key: bytes) -> NDArray[Any]:
     return np.fromiter(datum.float_data, np.float32, count).reshape(shape)
 
 
-def decode_image(data: bytes, name: str, *, color: Color = None, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, name: str, *, color: Color = None, max_pixels: int = MAX_PIXELS, deep: bool = False
+) -> NDArray[Any]:
     """The pixels of a JPEG, PNG or BMP file, (C, H, W), blue first, as ``cv::imdecode`` gives them.
 
     A file keeps its channels (1, 3, or 4 with transparency) unless ``color`` asks for others. The EXIF orientation is
-    not applied, as ``cv::imdecode`` does not. ``name`` says in messages whose data this is.
+    not applied, as ``cv::imdecode`` does not. ``name`` says in messages whose data this is. ``deep`` gives a file of 16
+    bits as uint16; all others are uint8.
 
     Raises:
         DataError: another format, damaged or cut short, too large, or 16 bits deep where the file's own depth is kept.
@@ -116,6 +119,8 @@ def decode_image(data: bytes, name: str, *, color: Color = None, max_pixels: int
                 # The file's own brightness, as OpenCV reads it, not one computed from red, green and blue.
                 image.draft("L", image.size)
             image.load()
+            if deep and image.mode.startswith("I"):
+                return np.asarray(image).astype(np.uint16)[None]
             array = _planes(image, color, name)
     except DataError:
         raise

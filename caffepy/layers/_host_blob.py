@@ -16,11 +16,17 @@ HOST: Any = np
 
 
 class HostBlob:
-    """A blob whose ``data`` and ``diff`` are copied to the host when they are read; `write_back` copies them back."""
+    """A blob whose ``data`` and ``diff`` are copied to the host when they are read; `write_back` copies them back.
+
+    As in Caffe, an array that was read before is brought up to date by reading again, and is the same one while the
+    shape is.
+    """
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
         self._copies: dict[str, np.ndarray[Any, Any]] = {}
+        #: Those that are up to date.
+        self._current: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blob, name)
@@ -42,15 +48,20 @@ class HostBlob:
             self._blob.reshape(*shape)
 
     def _copy(self, what: str) -> np.ndarray[Any, Any]:
-        if what not in self._copies:
-            self._copies[what] = np.array(self._blob.backend.to_host(getattr(self._blob, what)))
+        if what not in self._current:
+            values = self._blob.backend.to_host(getattr(self._blob, what))
+            if what in self._copies and self._copies[what].shape == values.shape:
+                self._copies[what][...] = values
+            else:
+                self._copies[what] = np.array(values)
+            self._current.add(what)
         return self._copies[what]
 
     def write_back(self) -> None:
-        """Copy what was read to the device, and forget it."""
-        for what, values in self._copies.items():
-            getattr(self._blob, what)[...] = self._blob.backend.asarray(values)
-        self._copies.clear()
+        """Copy what was read to the device; the next reading copies from there again."""
+        for what in self._current:
+            getattr(self._blob, what)[...] = self._blob.backend.asarray(self._copies[what])
+        self._current.clear()
 
 
 def mirror(blob: Blob) -> Blob:

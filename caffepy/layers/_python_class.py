@@ -8,6 +8,7 @@ import os
 import sys
 from types import ModuleType, TracebackType
 
+from caffepy.aliases import alias_caffe
 from caffepy.layer import Layer
 
 __all__ = ["import_module", "layer_classes", "other_caffe", "place_in"]
@@ -40,8 +41,7 @@ def import_module(name: str) -> ModuleType:
 def _let_caffe_be_caffepy() -> None:
     if "caffe" in sys.modules or importlib.util.find_spec("caffe") is not None:
         return
-    for name in ("", ".proto", ".proto.caffe_pb2"):
-        sys.modules["caffe" + name] = importlib.import_module("caffepy" + name)
+    alias_caffe()
 
 
 def layer_classes(module: ModuleType) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ class Python(Layer):
     NumPy arrays on every device. The module is looked for on sys.path, then in the current folder.
 
     A prototxt that names code to run is trusted only where the caller says so: ``--allow-python-layers`` or
-    ``Net(..., allow_python_layers=True)``.
+    ``Net(..., allow_python_layers=True)``. A module that the program has imported by itself needs no such word.
 
     Raises:
         LayerError: not allowed; a module or class that is not there or is no layer; whatever the class raises, which is
@@ -33,10 +34,11 @@ class Python(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.python_param
         self.code = f"{param.module}.{param.layer}"
-        if not self.context.allow_python_layers:
+        if not (self.context.allow_python_layers or param.module in sys.modules):
             raise self.error(
                 f"runs '{self.code}', code that the prototxt names. If you trust it, allow it: --allow-python-layers "
-                "on the command line, or Net(..., allow_python_layers=True)."
+                "on the command line, Net(..., allow_python_layers=True) or caffepy.install_as_caffe(); or import "
+                f"{param.module} in the script before."
             )
         self.module = self._guarded("import", import_module, param.module)
         # The user's own, which is a layer inside this one.

@@ -43,6 +43,10 @@ class GlogFormatter(logging.Formatter):
 class Log(Observer):
     """Logs what Caffe logs of a run (src/caffe/solver.cpp, sgd_solver.cpp), in its words."""
 
+    # Steps by hand do not begin a run, and so do not say.
+    _every = 0
+    _hdf5 = False
+
     def on_begin(self, solver: Solver) -> None:
         self._every = solver.param.display
         self._hdf5 = solver.param.snapshot_format == solver.param.HDF5
@@ -51,7 +55,7 @@ class Log(Observer):
 
     def on_display(self, event: Display) -> None:
         per_second = event.iterations / event.seconds if event.seconds > 0 else 0.0
-        speed = f"{per_second:g} iter/s, {event.seconds:g}s/{self._every} iters"
+        speed = f"{per_second:g} iter/s, {event.seconds:g}s/{self._every or event.iterations} iters"
         _say("solver.cpp:218", f"Iteration {event.iter} ({speed}), loss = {event.loss:g}")
         for i, output in enumerate(event.outputs):
             _say("solver.cpp:237", f"    Train net output #{i}: {output.name} = {output.value:g}{loss_term(output)}")
@@ -69,7 +73,7 @@ class Log(Observer):
             _say("solver.cpp:397", f"    Test net output #{i}: {output.name} = {output.value:g}{loss_term(output)}")
 
     def on_snapshot(self, event: Snapshot) -> None:
-        kind = "HDF5" if self._hdf5 else "binary proto"
+        kind = "HDF5" if self._hdf5 or event.model.endswith(".h5") else "binary proto"
         _say("solver.cpp:447", f"Snapshotting to {kind} file {event.model}")
         _say("sgd_solver.cpp:273", f"Snapshotting solver state to {kind} file {event.state}")
 

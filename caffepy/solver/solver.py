@@ -244,7 +244,7 @@ class Solver(ABC):
 
     @_NUMBERS_MAY_OVERFLOW
     def apply_update(self) -> None:
-        """Update the learnable blobs by what their diffs hold, the gradients of ``iter_size`` passes; one `iter` more."""
+        """Update the learnable blobs by their diffs, the sum of ``iter_size`` passes; counts `iter` up."""
         scale = 1.0
         limit = self.param.clip_gradients
         if limit >= 0:

@@ -345,7 +345,6 @@ def test_classes_that_are_none(module, name, match):
         ("x = 1\ny = nowhere", NameError, r"import: NameError: name 'nowhere' is not defined \(.*nothing_there.py:2\)"),
         ("class X(:", SyntaxError, "import: SyntaxError: .*nothing_there.py, line 1"),
         ("import nothing_else", ModuleNotFoundError, "No module named 'nothing_else'"),
-        ("import caffe.io", ModuleNotFoundError, "No module named 'caffe.io'"),
     ],
 )
 def test_modules_that_cannot_be_imported(module, tmp_path, content, cause, match):

@@ -1,0 +1,36 @@
+"""pycaffe's NCCL, which trains on several GPUs; there is none where caffepy computes on the CPU."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from caffepy.errors import BackendError
+
+__all__ = ["NCCL"]
+
+
+class NCCL:
+    """Averages gradients between the solvers of several GPUs.
+
+    Raises:
+        BackendError: always, as `has_nccl` says: this caffepy has no GPUs to do it between.
+    """
+
+    def __init__(self, solver: object, uid: str) -> None:
+        _refuse()
+
+    @staticmethod
+    def new_uid() -> str:
+        """The name by which solvers find each other."""
+        return _refuse()
+
+    def bcast(self) -> None:
+        """Give all solvers the weights of the first."""
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise BackendError(
+        "NCCL trains on several GPUs, and this release of caffepy computes on the CPU only, as caffepy.has_nccl() "
+        "says. Train with one solver, without NCCL."
+    )

@@ -212,6 +212,7 @@ def _train(
 ) -> None:
     from caffepy.cli.signals import Signals
     from caffepy.monitor.curves import Curves
+    from caffepy.monitor.health import Health
     from caffepy.monitor.log import Log
     from caffepy.monitor.metrics import Metrics
     from caffepy.monitor.progress import Progress
@@ -227,6 +228,7 @@ def _train(
         observers = [
             signals,
             Log(),
+            Health(),
             metrics,
             RunJson(folder / "run.json", flags.solver, arguments, data, state),
             Curves(folder / "curves.png", metrics.path),

@@ -8,11 +8,15 @@ from caffepy.proto import caffe_pb2
 from caffepy.solver.observer import Display, End, Iteration, Output, Snapshot, TestResult
 
 
-def entry(type_name, tops, bottom=(), shapes=()):
+def entry(type_name, tops, bottom=(), shapes=(), weights=()):
     """A layer in its net."""
     blobs = [SimpleNamespace(shape=shape) for shape in shapes]
     return SimpleNamespace(
-        layer=SimpleNamespace(type=type_name, wait_seconds=0.0), top_names=list(tops), bottom=list(bottom), top=blobs
+        layer=SimpleNamespace(type=type_name, wait_seconds=0.0),
+        top_names=list(tops),
+        bottom=list(bottom),
+        top=blobs,
+        loss_weights=list(weights),
     )
 
 

@@ -53,7 +53,15 @@ def _in_layer(field: FieldDescriptor, when: str, target: str, value: Any) -> Non
         value = "relu" if field.containing_type.name == "V0LayerParameter" else value
     before = _upgraded(old)
     put(old, field.name, value)
-    _compare(field, target, before, _upgraded(old))
+    after = _upgraded(old)
+    _compare(field, target, before, after)
+    if field.message_type is None and field.name != "type":
+        assert value in _all_values(after, target), f"{key_of(field)} becomes {target} with another value"
+
+
+def _all_values(message: Message, key: str) -> list[Any]:
+    found = [_value(place.owner, place.field) for place in places(message) if key_of(place.field) == key]
+    return [one for value in found for one in (value if isinstance(value, list) else [value])]
 
 
 def _put_type(old: Message, when: str) -> None:

@@ -17,6 +17,7 @@ from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
 from caffepy.filler import fill
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array
+from caffepy.proto.forks import fork_of_layer
 from caffepy.random import Stream
 
 __all__ = ["Layer", "LayerContext", "get_layer_class", "layer_types", "register_layer"]
@@ -218,13 +219,14 @@ def get_layer_class(type_name: str, where: str = "") -> type[Layer]:
     if type_name not in _registry:
         _import_built_in()
     if type_name not in _registry:
-        fork = next((fork for fork, types in _FORKS.items() if type_name in types), "")
-        hint = f" It is a layer of {fork}." if fork else did_you_mean(type_name, list(_registry))
+        hint = fork_of_layer(type_name) or did_you_mean(type_name, list(_registry))
         if type_name == "Recurrent":
             hint = " It is what Caffe's RNN and LSTM are built on, and no type of its own: use one of these."
+        known = f" Known types: {', '.join(layer_types())}."
         raise NetError(
-            f"{where + ': ' if where else ''}Unknown layer type: {type_name or '(none given)'}.{hint} Known types: "
-            f'{", ".join(layer_types())}. A layer of your own is added by @caffepy.register_layer("{type_name}").'
+            f"{where + ': ' if where else ''}Unknown layer type: {type_name or '(none given)'}."
+            f"{hint or known} "
+            f'A layer of your own is added by @caffepy.register_layer("{type_name}").'
         )
     return _registry[type_name]
 
@@ -233,16 +235,3 @@ def layer_types() -> list[str]:
     """All registered types, sorted."""
     _import_built_in()
     return sorted(_registry)
-
-
-_FORKS = {
-    "the SSD fork (weiliu89/caffe)": {
-        "AnnotatedData", "DetectionEvaluate", "DetectionOutput", "MultiBoxLoss", "Normalize", "Permute", "PriorBox",
-        "SmoothL1Loss", "VideoData",
-    },
-    "SegNet's fork (alexgkendall/caffe-segnet)": {"BN", "DenseImageData", "Upsample"},
-    "the Faster R-CNN fork (rbgirshick/caffe-fast-rcnn)": {"ROIPooling", "PSROIPooling"},
-    "NVIDIA's fork": {"DetectNetTransformation", "L1Loss"},
-    "the DeepLab fork": {"Interp", "MatRead", "MatWrite", "SegAccuracy"},
-    "the CPM / OpenPose fork": {"CPMData", "ImResize", "Nms"},
-}  # fmt: skip

@@ -1,8 +1,8 @@
-"""Fields that forks of Caffe added to the schema: which fork a file that uses one was written for."""
+"""Fields and layer types that forks of Caffe added: which fork a file that uses one was written for."""
 
 from __future__ import annotations
 
-__all__ = ["FORK_FIELDS", "fork_of"]
+__all__ = ["FORK_FIELDS", "FORK_LAYERS", "fork_of", "fork_of_layer"]
 
 _SSD = "SSD (weiliu89/caffe, branch ssd)"
 _SEGNET = "SegNet (alexgkendall/caffe-segnet)"
@@ -21,6 +21,10 @@ _ICNET = "PSPNet and ICNet (hszhao/PSPNet)"
 _FACE = "caffe-face (ydwen/caffe-face)"
 _SPHERE = "SphereFace (wy1iu/sphereface)"
 _WINDOWS = "caffe-windows (happynear/caffe-windows)"
+_CRFRNN = "CRF-RNN (torrvision/crfasrnn)"
+_TRANSFORMER = "the Spatial Transformer layer (daerduoCarey/SpatialTransformerLayer)"
+_DEFORMABLE = "Deformable ConvNets (unsky/Deformable-ConvNets-caffe)"
+_TRIPLET = "one of the triplet-loss forks of Caffe"
 
 FORK_FIELDS: dict[str, str] = {
     "LayerParameter.annotated_data_param": _SSD,
@@ -122,10 +126,51 @@ FORK_FIELDS: dict[str, str] = {
     "LayerParameter.margin_inner_product_param": _SPHERE,
     "LayerParameter.normalize_param": _WINDOWS,
     "LayerParameter.general_contrastive_loss_param": _WINDOWS,
-    "LayerParameter.multi_stage_meanfield_param": "CRF-RNN (torrvision/crfasrnn)",
-    "LayerParameter.st_param": "the Spatial Transformer layer (daerduoCarey/SpatialTransformerLayer)",
-    "LayerParameter.deformable_convolution_param": "Deformable ConvNets (unsky/Deformable-ConvNets-caffe)",
-    "LayerParameter.triplet_loss_param": "one of the triplet-loss forks of Caffe",
+    "LayerParameter.multi_stage_meanfield_param": _CRFRNN,
+    "LayerParameter.st_param": _TRANSFORMER,
+    "LayerParameter.deformable_convolution_param": _DEFORMABLE,
+    "LayerParameter.triplet_loss_param": _TRIPLET,
+}
+
+FORK_LAYERS: dict[str, str] = {
+    "AnnotatedData": _SSD,
+    "DetectionEvaluate": _SSD,
+    "DetectionOutput": _SSD,
+    "MultiBoxLoss": _SSD,
+    "Normalize": f"{_SSD} or {_WINDOWS}",
+    "Permute": _SSD,
+    "PriorBox": _SSD,
+    "VideoData": f"{_SSD} or {_CUHK}",
+    "BN": f"{_SEGNET} or {_CUHK}",
+    "DenseImageData": _SEGNET,
+    "Upsample": _SEGNET,
+    "ROIPooling": _FRCNN,
+    "SmoothL1Loss": _FRCNN,
+    "BoxAnnotatorOHEM": _RFCN,
+    "PSROIPooling": _RFCN,
+    "DetectNetTransformation": _NVIDIA,
+    "L1Loss": f"{_NVIDIA} or {_FLOWNET}",
+    "Interp": f"{_DEEPLAB}, or {_ICNET}",
+    "MatRead": _DEEPLAB,
+    "MatWrite": _DEEPLAB,
+    "SegAccuracy": _DEEPLAB,
+    "Correlation": _FLOWNET,
+    "FlowWarp": _FLOWNET,
+    "Resample": _FLOWNET,
+    "CPMData": _OPENPOSE,
+    "ImResize": _OPENPOSE,
+    "Nms": _OPENPOSE,
+    "BoxData": _YOLO,
+    "EvalDetection": _YOLO,
+    "RegionLoss": _YOLO,
+    "Reorg": _YOLO,
+    "ShuffleChannel": _SHUFFLE,
+    "CenterLoss": _FACE,
+    "MarginInnerProduct": _SPHERE,
+    "MultiStageMeanfield": _CRFRNN,
+    "SpatialTransformer": _TRANSFORMER,
+    "DeformableConvolution": _DEFORMABLE,
+    "TripletLoss": _TRIPLET,
 }
 
 
@@ -135,3 +180,9 @@ def fork_of(message: str, field: str) -> str:
         message = "LayerParameter"
     fork = FORK_FIELDS.get(f"{message}.{field}")
     return f" '{field}' is a field of {fork}, a fork of Caffe." if fork else ""
+
+
+def fork_of_layer(type_name: str) -> str:
+    """`` It is a layer of SSD (...), a fork of Caffe, not of Caffe 1.0.``, or the empty string."""
+    fork = FORK_LAYERS.get(type_name)
+    return f" It is a layer of {fork}, a fork of Caffe, and not of Caffe 1.0." if fork else ""

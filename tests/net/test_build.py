@@ -6,8 +6,9 @@ import pytest
 
 import caffepy
 from caffepy.errors import LayerError, NetError, ParseError
-from caffepy.layer import get_layer_class
+from caffepy.layer import get_layer_class, layer_types
 from caffepy.proto import caffe_pb2
+from caffepy.proto.forks import FORK_LAYERS
 from tests.net.from_text import net_of
 from tests.net.square_loss import SquareLoss
 
@@ -173,11 +174,14 @@ def test_loss_weight_is_given_for_no_top_or_for_each(weights):
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("Relu", r"Unknown layer type: Relu\. Did you mean 'ReLU'\?.*Known types: .*Accuracy, "),
+        ("Relu", r"Unknown layer type: Relu\. Did you mean 'ReLU'\? A layer of your own is added by @"),
         ("SoftmaxLoss", r"Unknown layer type: SoftmaxLoss\. Did you mean 'SoftmaxWithLoss'\?"),
-        ("PriorBox", r"Unknown layer type: PriorBox\. It is a layer of the SSD fork"),
-        ("ROIPooling", r"Unknown layer type: ROIPooling\. It is a layer of the Faster R-CNN fork"),
-        ("Zqxj", r"Unknown layer type: Zqxj\. Known types: .*@caffepy.register_layer\(\"Zqxj\"\)"),
+        ("PriorBox", r"Unknown layer type: PriorBox\. It is a layer of SSD \(weiliu89/caffe, branch ssd\), a fork of"),
+        (
+            "ROIPooling",
+            r"Unknown layer type: ROIPooling\. It is a layer of .* a fork of Caffe, and not of Caffe 1\.0\. A l",
+        ),
+        ("Zqxj", r"Unknown layer type: Zqxj\. Known types: .*Accuracy, .*@caffepy.register_layer\(\"Zqxj\"\)"),
         ("", r"Unknown layer type: \(none given\)"),
     ],
 )
@@ -186,6 +190,11 @@ def test_an_unknown_layer_type(name, match):
     _refused(text, rf"^net.prototxt:4: {match}")
     with pytest.raises(NetError, match=f"^{match}"):
         get_layer_class(name)
+
+
+def test_no_layer_is_said_to_be_a_forks_alone():
+    """Those that caffepy has are known; the table is of others."""
+    assert not set(FORK_LAYERS) & set(layer_types())
 
 
 def test_a_misspelled_field_is_a_matter_of_the_parser_and_has_its_line():

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import caffepy
-from caffepy.cpu.backend import CpuBackend
 from caffepy.devices import get_backend
 from caffepy.errors import LayerError
 from caffepy.net import Net
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
 from caffepy.proto.read import parse_net
+from tests.other_backend import Device, OtherBackend
 
 PYLOSS = '''
 import caffe
@@ -145,28 +145,6 @@ class Stranger(Layer):
 
 number = 3
 '''
-
-
-class Device(np.ndarray):
-    """An array that is not NumPy's own."""
-
-
-class OtherBackend(CpuBackend):
-    """The CPU, behind an array module that is not NumPy."""
-
-    def __init__(self, threads=None):
-        super().__init__(np.dtype("float32"), threads or 1)
-        self.xp = type("xp", (), {})
-
-    def zeros(self, shape, dtype=None):
-        return super().zeros(shape, dtype).view(Device)
-
-    def asarray(self, host, dtype=None):
-        return super().asarray(host, dtype).view(Device)
-
-    def to_host(self, array):
-        assert isinstance(array, Device)
-        return array.view(np.ndarray)
 
 
 @pytest.fixture

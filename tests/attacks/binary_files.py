@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.attacks.bases import STATE_NET, base
 from tests.attacks.generate import Attack, Dice, damage, family
 
-__all__ = ["block", "message", "number", "varint"]
+__all__ = ["blob", "block", "message", "number", "old_blob", "old_layer", "varint"]
 
 weights = family("caffemodel")
 old_weights = family("old caffemodel", "caffemodel")
@@ -301,16 +301,19 @@ def other_kinds_of_file(dice: Dice) -> Attack:
     return Attack(name, {"net.caffemodel": data}, True)
 
 
-def _v1(*blobs: bytes, name: bytes = b"conv", kind: int = 4) -> bytes:
+def old_layer(*blobs: bytes, name: bytes = b"conv", kind: int = 4) -> bytes:
     parts = [block(_V1_NAME, name), number(_V1_TYPE, kind), *(block(_V1_BLOBS, each) for each in blobs)]
     return message(_NET_LAYERS, *parts)
 
 
-def _old_blob(sizes: list[int], data: bytes) -> bytes:
+def old_blob(sizes: list[int], data: bytes) -> bytes:
     return b"".join(number(i + 1, size) for i, size in enumerate(sizes)) + block(_DATA, data)
 
 
-_OLD = _v1(_old_blob([3, 1, 3, 3], bytes(108)), _old_blob([1, 1, 1, 3], bytes(12))) + _v1(kind=18, name=b"relu")
+_CONV = old_layer(old_blob([3, 1, 3, 3], bytes(108)), old_blob([1, 1, 1, 3], bytes(12)))
+_OLD = _CONV + old_layer(kind=18, name=b"relu")
+    kind=18, name=b"relu"
+)
 
 
 @old_weights
@@ -321,20 +324,20 @@ def damaged_old_weights(dice: Dice) -> Attack:
 
 @old_weights
 def no_blobs(dice: Dice) -> Attack:
-    return Attack("a convolution without blobs", {"net.caffemodel": _v1()}, True)
+    return Attack("a convolution without blobs", {"net.caffemodel": old_layer()}, True)
 
 
 @old_weights
 def old_sizes(dice: Dice) -> Attack:
     sizes = [dice.pick([3, 1, 0, -1, 2**31 - 1, -(2**31)]) for _ in range(dice.pick([1, 2, 3, 4]))]
-    data = _v1(_old_blob(sizes, bytes(108)), _old_blob([1, 1, 1, 3], bytes(12)))
+    data = old_layer(old_blob(sizes, bytes(108)), old_blob([1, 1, 1, 3], bytes(12)))
     return Attack(f"sizes {sizes}", {"net.caffemodel": data}, True)
 
 
 @old_weights
 def old_types(dice: Dice) -> Attack:
     kind = dice.pick([-1, 40, 1000, 2**31 - 1, 2**63])
-    data = _v1(_old_blob([3, 1, 3, 3], bytes(108)), _old_blob([1, 1, 1, 3], bytes(12)), kind=kind)
+    data = old_layer(old_blob([3, 1, 3, 3], bytes(108)), old_blob([1, 1, 1, 3], bytes(12)), kind=kind)
     return Attack(f"type {kind}", {"net.caffemodel": data})
 
 
@@ -347,7 +350,7 @@ def both_forms(dice: Dice) -> Attack:
 def oldest_form(dice: Dice) -> Attack:
     # V1LayerParameter.layer is field 1: V0's name, type, num_output and blobs (50).
     inner = block(1, b"conv") + block(2, dice.pick([b"conv", b"innerproduct", b"\xff", b"nothing", b""]))
-    inner += block(50, _old_blob(dice.pick([[3, 1, 3, 3], [-1] * 4, [2**31 - 1] * 4]), bytes(108)))
+    inner += block(50, old_blob(dice.pick([[3, 1, 3, 3], [-1] * 4, [2**31 - 1] * 4]), bytes(108)))
     data = message(_NET_LAYERS, block(1, inner)) * dice.pick([1, 1000])
     return Attack("V0's form", {"net.caffemodel": data})
 

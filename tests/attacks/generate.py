@@ -95,6 +95,7 @@ def attack(number: int) -> Attack:
         holes,
         layers,
         leveldb_files,
+        old_files,
         prototxts,
         small_files,
     )

@@ -7,6 +7,8 @@ import re
 from tests.attacks.bases import NET, OLD_NET, OLDEST_NET, SOLVER
 from tests.attacks.generate import Attack, Dice, damage, family
 
+__all__ = ["change_lines", "change_words"]
+
 nets = family("net prototxt", "net")
 solvers = family("solver prototxt", "solver")
 
@@ -19,7 +21,7 @@ _VALUES = [
 ]  # fmt: skip
 
 
-def _change_words(dice: Dice, text: str) -> tuple[str, str]:
+def change_words(dice: Dice, text: str) -> tuple[str, str]:
     words = _WORD.findall(text)
     solid = [i for i, word in enumerate(words) if not word.isspace()]
     notes = []
@@ -43,7 +45,7 @@ def _change_words(dice: Dice, text: str) -> tuple[str, str]:
     return "; ".join(notes), "".join(words)
 
 
-def _change_lines(dice: Dice, text: str) -> tuple[str, str]:
+def change_lines(dice: Dice, text: str) -> tuple[str, str]:
     lines = text.splitlines(keepends=True)
     i, j = dice.below(len(lines)), dice.below(len(lines))
     kind = dice.below(3)
@@ -59,13 +61,13 @@ def _change_lines(dice: Dice, text: str) -> tuple[str, str]:
 
 @nets
 def words(dice: Dice) -> Attack:
-    note, text = _change_words(dice, dice.pick([NET, NET, OLD_NET, OLDEST_NET]))
+    note, text = change_words(dice, dice.pick([NET, NET, OLD_NET, OLDEST_NET]))
     return Attack(note, {"net.prototxt": text.encode("utf-8")})
 
 
 @nets
 def lines(dice: Dice) -> Attack:
-    note, text = _change_lines(dice, dice.pick([NET, NET, OLD_NET, OLDEST_NET]))
+    note, text = change_lines(dice, dice.pick([NET, NET, OLD_NET, OLDEST_NET]))
     return Attack(note, {"net.prototxt": text.encode()})
 
 
@@ -167,7 +169,7 @@ def data_bombs(dice: Dice) -> Attack:
 
 @solvers
 def solver_words(dice: Dice) -> Attack:
-    note, text = _change_words(dice, SOLVER)
+    note, text = change_words(dice, SOLVER)
     return Attack(note, {"solver.prototxt": text.encode(), "net.prototxt": NET.encode()})
 
 

@@ -168,6 +168,16 @@ def noise(folder: Path) -> None:
     read_colour_noise(folder / "noise.npz")
 
 
+def upgrade(folder: Path) -> None:
+    """Write it anew, and what was written once more: that must be as it is."""
+    from caffepy.proto.upgrade_file import upgrade_net_file, upgrade_solver_file
+
+    name, write = ("net", upgrade_net_file) if (folder / "net").exists() else ("solver", upgrade_solver_file)
+    write(folder / name, folder / "new")
+    if write(folder / "new", folder / "again") or (folder / "new").read_bytes() != (folder / "again").read_bytes():
+        raise AssertionError("what was written is of an old form")
+
+
 VICTIMS: dict[str, Callable[[Path], None]] = {
     "caffemodel": caffemodel,
     "hdf5 weights": hdf5_weights,
@@ -183,4 +193,5 @@ VICTIMS: dict[str, Callable[[Path], None]] = {
     "idx": idx,
     "list": image_list,
     "noise": noise,
+    "upgrade": upgrade,
 }

@@ -312,8 +312,6 @@ def old_blob(sizes: list[int], data: bytes) -> bytes:
 
 _CONV = old_layer(old_blob([3, 1, 3, 3], bytes(108)), old_blob([1, 1, 1, 3], bytes(12)))
 _OLD = _CONV + old_layer(kind=18, name=b"relu")
-    kind=18, name=b"relu"
-)
 
 
 @old_weights

@@ -12,7 +12,7 @@ from caffepy.net.net import Net
 from caffepy.net.product_speed import product_speed
 from caffepy.net.summary import multiply_adds
 
-__all__ = ["LayerTiming", "Timing", "time_layers"]
+__all__ = ["LayerTiming", "Timing", "flop", "time_layers"]
 
 
 @dataclass
@@ -87,7 +87,10 @@ def time_layers(net: Net, iterations: int, progress: Callable[[int, float], None
     Run the net once before, forward and backward: a first pass compiles and allocates. ``progress`` is called with the
     number of each iteration, from 1, and its milliseconds.
     """
-    result = Timing([_layer_timing(entry) for entry in net.entries], products=[product_speed(net.backend)])
+    result = Timing(
+        [LayerTiming(e.layer.name, e.layer.type, [], [], *flop(e)) for e in net.entries],
+        products=[product_speed(net.backend)],
+    )
     pairs = list(zip(net.entries, result.layers, strict=True))
     for iteration in range(1, iterations + 1):
         net.clear_param_diffs()
@@ -112,15 +115,14 @@ def time_layers(net: Net, iterations: int, progress: Callable[[int, float], None
     return result
 
 
-def _layer_timing(entry: Entry) -> LayerTiming:
-    layer = entry.layer
+def flop(entry: Entry) -> tuple[float, float]:
+    """Operations of a layer's products, forward and backward, as it is shaped now; two for a multiply-add."""
     forward = 2.0 * multiply_adds(entry)
-    backward = 0.0
-    if forward and entry.need_backward:
-        # Gradients of the weights and of what came in are as many products again, each.
-        backward = forward * layer.param_propagate_down[0]
-        backward += forward * sum(entry.propagate_down) / len(entry.propagate_down)
-    return LayerTiming(layer.name, layer.type, forward_flop=forward, backward_flop=backward)
+    if not forward or not entry.need_backward:
+        return forward, 0.0
+    # Gradients of the weights and of what came in are as many products again, each.
+    needed = entry.layer.param_propagate_down[0] + sum(entry.propagate_down) / len(entry.propagate_down)
+    return forward, forward * needed
 
 
 def _note(net: Net, series: list[float], before: float) -> float:

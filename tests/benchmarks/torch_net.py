@@ -88,7 +88,7 @@ class TorchNet(nn.Module):
         for name, module, _, _ in self.steps:
             own = [p for p in (getattr(module, "weight", None), getattr(module, "bias", None)) if p is not None]
             for i, p in enumerate(own):
-                norms[f"{self._scales.get(name, name)} {i}"] = float(p.grad.norm())
+                norms[f"{self._scales.get(name, name)} {i}"] = float(p.grad.double().norm())
         return norms
 
     def groups(self, rate: float, weight_decay: float, param: caffe_pb2.NetParameter) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What a benchmark compares: modules with a class ``Side`` that ``tests/benchmarks/worker.py`` runs, one in a process.
 
-A Side says ``facts`` of itself, and ``step()`` does once what is measured. ``parts()``, if it has that, gives more
-numbers of the last step by name.
+A Side says ``facts`` of itself, and ``step()`` does once what is measured; if not all of its time counts,
+it returns the seconds that do. ``parts()``, if it has that, gives more numbers of the last step by name.
 """
 
 #: Images of the pass that all sides are compared by, before anything is timed.

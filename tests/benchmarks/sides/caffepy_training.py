@@ -74,7 +74,7 @@ def fill(net: Net, param: caffe_pb2.NetParameter) -> None:
 
 def _gradients(net: Net) -> dict[str, float]:
     return {
-        f"{name} {i}": float(np.linalg.norm(blob.diff))
+        f"{name} {i}": float(np.linalg.norm(blob.diff.astype(np.float64)))
         for name, own in net.params.items()
         if net.layer_dict[name].type != "BatchNorm"
         for i, blob in enumerate(own)

@@ -82,7 +82,7 @@ def read_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The content of a ``run.json``; empty if there is none that can be read."""
     try:
         record = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

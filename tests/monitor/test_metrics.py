@@ -84,7 +84,8 @@ def test_no_number_is_null_and_several_are_a_list(tmp_path):
 
 
 def test_what_is_no_record_is_passed_over(tmp_path):
-    (tmp_path / "m.jsonl").write_text('{"iter": 1}\nnonsense\n[1]\n{"kind": "x"}\n{"iter": 2}\n{"iter"')
+    lines = ['{"iter": 1}', "nonsense", "[1]", '{"kind": "x"}', "[" * 1_000_000, '{"iter": 2}', '{"iter"']
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
     assert [record["iter"] for record in read_metrics(tmp_path / "m.jsonl")] == [1, 2]
 
 

@@ -51,5 +51,6 @@ def test_a_file_that_cannot_be_read_is_none(tmp_path):
     assert read_run(tmp_path / "absent.json") == {}
     (tmp_path / "run.json").write_text('{"seed": 1')
     assert read_run(tmp_path / "run.json") == {}
-    (tmp_path / "run.json").write_text("[1]")
-    assert read_run(tmp_path / "run.json") == {}
+    for text in ("[1]", "[" * 1_000_000, "\0", "9" * 5000):
+        (tmp_path / "run.json").write_text(text)
+        assert read_run(tmp_path / "run.json") == {}

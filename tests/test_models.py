@@ -20,7 +20,7 @@ TRAIN, TEST = 0, 1  # the numbers of the enum Phase
 
 # Numbers of learnable values, BatchNorm's running statistics among them. The published .caffemodel files have four
 # bytes for each: 243.9 MB are AlexNet's and CaffeNet's, 53.5 MB GoogLeNet's (with auxiliary classifiers), 102.5 MB
-# ResNet-50's.
+# ResNet-50's, 553.4 MB VGG-16's.
 PARAMETERS = {
     "alexnet/deploy.prototxt": 60_965_224,
     "alexnet/train_val.prototxt": 60_965_224,
@@ -33,6 +33,8 @@ PARAMETERS = {
     "lenet/train_val_mnist.prototxt": 431_080,
     "resnet50/deploy.prototxt": 25_610_269,
     "resnet50/train_val.prototxt": 25_610_269,
+    "vgg16/deploy.prototxt": 138_357_544,
+    "vgg16/train_val.prototxt": 138_357_544,
 }
 IMAGES = {"lenet/solver.prototxt": 360, "lenet/solver_mnist.prototxt": 10_000}  # tested by a solver; the others: 50,000
 CHANNELS = {"lenet": 1}  # of the JPEGs in the databases; the others: 3
@@ -102,7 +104,7 @@ def layer_named(net, name):
 
 
 def test_every_folder_has_its_files():
-    assert FOLDERS == ["alexnet", "caffenet", "googlenet", "lenet", "resnet50"]
+    assert FOLDERS == ["alexnet", "caffenet", "googlenet", "lenet", "resnet50", "vgg16"]
     for folder in FOLDERS:
         for name in ("train_val.prototxt", "solver.prototxt", "deploy.prototxt", "readme.md"):
             assert (MODELS / folder / name).is_file(), f"{folder}/{name}"
@@ -168,6 +170,8 @@ def test_deploy_computes_what_train_val_computes(path):
         ("lenet/deploy.prototxt", "pool2", (64, 50, 4, 4)),
         ("resnet50/deploy.prototxt", "res5c", (1, 2048, 7, 7)),
         ("resnet50/deploy.prototxt", "pool5", (1, 2048, 1, 1)),
+        ("vgg16/deploy.prototxt", "conv3_3", (10, 256, 56, 56)),
+        ("vgg16/deploy.prototxt", "pool5", (10, 512, 7, 7)),
     ],
 )
 def test_shapes_of_the_papers(path, blob, shape):

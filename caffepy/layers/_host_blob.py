@@ -1,43 +1,94 @@
-"""Blobs as layers written for pycaffe know them: NumPy arrays, whatever the device."""
+"""Blobs as scripts and layers written for pycaffe know them: NumPy arrays, whatever the device.
+
+Like Caffe's SyncedMemory: memory of the device is copied to the host when it is read there, and copied back before the
+device works on.
+"""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 import numpy as np
 
+from caffepy.backend import Array, Backend
 from caffepy.blob import Blob
 from caffepy.layer import Layer
 
-__all__ = ["HOST", "BlobVec", "HostBlob", "mirror", "write_back"]
+__all__ = ["HOST", "BlobVec", "HostBlob", "mirror", "write_back", "write_back_all"]
 
 #: The array module of the host.
 HOST: Any = np
+
+_Host: TypeAlias = np.ndarray[Any, Any]
+
+
+class _Copy:
+    """Memory of a device, and a copy of it on the host."""
+
+    def __init__(self, backend: Backend, array: Array) -> None:
+        self._backend = backend
+        # Held, so that its address is not another array's one day.
+        self._array = array
+        self._host: _Host = np.empty(array.shape, array.dtype)
+
+    def read(self) -> _Host:
+        """The copy, brought up to date unless it is what will be written back."""
+        if self not in _read:
+            self._host[...] = self._backend.to_host(self._array)
+            _read[self] = None
+        return self._host
+
+    def write(self) -> None:
+        """Copy back what was read, which may have been changed."""
+        if self in _read:
+            del _read[self]
+            self._array[...] = self._backend.asarray(self._host)
+
+
+#: Copies by address and size: blobs that share memory share its copy.
+_copies: WeakValueDictionary[tuple[int, int], _Copy] = WeakValueDictionary()
+#: Those that were read since the device last worked.
+_read: dict[_Copy, None] = {}
+
+
+def _copy_of(backend: Backend, array: Array) -> _Copy:
+    flat = array.reshape(-1)
+    interface = getattr(flat, "__cuda_array_interface__", None) or flat.__array_interface__
+    key = (interface["data"][0], flat.size)
+    copy = _copies.get(key)
+    if copy is None:
+        copy = _copies[key] = _Copy(backend, flat)
+    return copy
+
+
+def write_back_all() -> None:
+    """Copy back all that was read; before a device works."""
+    for copy in list(_read):
+        copy.write()
 
 
 class HostBlob:
     """A blob whose ``data`` and ``diff`` are copied to the host when they are read; `write_back` copies them back.
 
-    As in Caffe, an array that was read before is brought up to date by reading again, and is the same one while the
-    shape is.
+    As in Caffe, an array that was read before is brought up to date by reading again, and is the same memory while the
+    blob's is.
     """
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
-        self._copies: dict[str, np.ndarray[Any, Any]] = {}
-        #: Those that are up to date.
-        self._current: set[str] = set()
+        self._copies: dict[str, _Copy] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blob, name)
 
     @property
-    def data(self) -> np.ndarray[Any, Any]:
+    def data(self) -> _Host:
         """The values."""
         return self._copy("data")
 
     @property
-    def diff(self) -> np.ndarray[Any, Any]:
+    def diff(self) -> _Host:
         """The gradients."""
         return self._copy("diff")
 
@@ -47,21 +98,14 @@ class HostBlob:
             self.write_back()
             self._blob.reshape(*shape)
 
-    def _copy(self, what: str) -> np.ndarray[Any, Any]:
-        if what not in self._current:
-            values = self._blob.backend.to_host(getattr(self._blob, what))
-            if what in self._copies and self._copies[what].shape == values.shape:
-                self._copies[what][...] = values
-            else:
-                self._copies[what] = np.array(values)
-            self._current.add(what)
-        return self._copies[what]
+    def _copy(self, what: str) -> _Host:
+        copy = self._copies[what] = _copy_of(self._blob.backend, getattr(self._blob, what))
+        return copy.read().reshape(self._blob.shape)
 
     def write_back(self) -> None:
         """Copy what was read to the device; the next reading copies from there again."""
-        for what in self._current:
-            getattr(self._blob, what)[...] = self._blob.backend.asarray(self._copies[what])
-        self._current.clear()
+        for copy in self._copies.values():
+            copy.write()
 
 
 def mirror(blob: Blob) -> Blob:

@@ -7,17 +7,15 @@ from typing import Any
 
 from caffepy.blob import Blob
 from caffepy.layer import Layer
-from caffepy.layers._host_blob import HostBlob, mirror
-from caffepy.net import Net
+from caffepy.layers._host_blob import mirror, write_back_all
 
-__all__ = ["HostLayer", "HostNet"]
+__all__ = ["HostLayer", "Mirrors", "then_write_back", "write_back_all"]
 
 
-class HostNet:
-    """The mirrors of a net's blobs, one for each; on the CPU blobs and layers stand for themselves."""
+class Mirrors:
+    """One mirror for each blob of a net; on the CPU blobs and layers stand for themselves."""
 
-    def __init__(self, net: Net) -> None:
-        self._net = net
+    def __init__(self) -> None:
         self._known: dict[int, Blob] = {}
 
     def blob(self, blob: Blob) -> Blob:
@@ -27,26 +25,7 @@ class HostNet:
     def layer(self, layer: Layer) -> Layer | HostLayer:
         """The layer, with mirrors for its learnable blobs."""
         mirrors = [self.blob(blob) for blob in layer.blobs]
-        return (
-            layer
-            if all(one is blob for one, blob in zip(mirrors, layer.blobs, strict=True))
-            else HostLayer(layer, mirrors)
-        )
-
-    def write_back(self) -> None:
-        """Copy what was read to the device, where the next pass takes it from."""
-        for blob in self._known.values():
-            if isinstance(blob, HostBlob):
-                blob.write_back()
-
-    def call(self, run: Callable[[int], object]) -> Callable[[int], None]:
-        """``run`` as the net can call it in a pass: what it writes into blobs counts."""
-
-        def called(layer: int) -> None:
-            run(layer)
-            self.write_back()
-
-        return called
+        return layer if mirrors == layer.blobs else HostLayer(layer, mirrors)
 
 
 class HostLayer:
@@ -58,3 +37,13 @@ class HostLayer:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)
+
+
+def then_write_back(run: Callable[[int], object]) -> Callable[[int], None]:
+    """``run`` as a net can call it in a pass: what it writes into blobs counts."""
+
+    def called(layer: int) -> None:
+        run(layer)
+        write_back_all()
+
+    return called

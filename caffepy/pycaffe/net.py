@@ -23,7 +23,7 @@ from caffepy.layers.memory_data import MemoryData
 from caffepy.net.net import NetSource
 from caffepy.proto import caffe_pb2
 from caffepy.pycaffe import mode
-from caffepy.pycaffe.host import HostLayer, HostNet
+from caffepy.pycaffe.host import HostLayer, Mirrors, then_write_back, write_back_all
 
 __all__ = ["Net"]
 
@@ -101,7 +101,7 @@ class Net:
     def _hold(self, engine: engines.Net) -> None:
         #: The net itself, for what pycaffe has no words for.
         self.engine = engine
-        self._host = host = HostNet(engine)
+        host = Mirrors()
         self._blob_names = list(engine.blobs)
         self._blobs = [host.blob(blob) for blob in engine.blobs.values()]
         self._layer_names = [layer.name for layer in engine.layers]
@@ -204,7 +204,7 @@ class Net:
         return {name: self.blobs[name].diff for name in wanted}
 
     def _run_forward(self, first: int, last: int) -> None:
-        self._host.write_back()
+        write_back_all()
         self.engine.run_forward(first, last)
 
     def _forward(self, start_ind: int, end_ind: int) -> float:
@@ -213,7 +213,7 @@ class Net:
         return self.engine.loss(start_ind, end_ind)
 
     def _backward(self, start_ind: int, end_ind: int) -> None:
-        self._host.write_back()
+        write_back_all()
         self.engine.run_backward(start_ind, end_ind)
 
     def forward_all(self, blobs: Iterable[str] | None = None, **kwargs: Any) -> _Arrays:
@@ -277,19 +277,19 @@ class Net:
 
     def before_forward(self, run: Callable[[int], object]) -> None:
         """Call ``run`` with a layer's number before it runs forward."""
-        self.engine.before_forward.append(self._host.call(run))
+        self.engine.before_forward.append(then_write_back(run))
 
     def after_forward(self, run: Callable[[int], object]) -> None:
         """Call ``run`` with a layer's number after it ran forward."""
-        self.engine.after_forward.append(self._host.call(run))
+        self.engine.after_forward.append(then_write_back(run))
 
     def before_backward(self, run: Callable[[int], object]) -> None:
         """Call ``run`` with a layer's number before it runs backward."""
-        self.engine.before_backward.append(self._host.call(run))
+        self.engine.before_backward.append(then_write_back(run))
 
     def after_backward(self, run: Callable[[int], object]) -> None:
         """Call ``run`` with a layer's number after it ran backward."""
-        self.engine.after_backward.append(self._host.call(run))
+        self.engine.after_backward.append(then_write_back(run))
 
     def loss(self) -> float:
         """The weighted sum of all losses of the last forward pass."""
@@ -299,7 +299,7 @@ class Net:
 
     def reshape(self) -> None:
         """Shape all blobs again after the shape of an input has changed; `forward` does so by itself."""
-        self._host.write_back()
+        write_back_all()
         self.engine.reshape()
 
     def set_input_arrays(self, data: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -324,12 +324,12 @@ class Net:
 
     def clear_param_diffs(self) -> None:
         """Zero the diffs of all learnable blobs."""
-        self._host.write_back()
+        write_back_all()
         self.engine.clear_param_diffs()
 
     def copy_from(self, *args: Any, **kwargs: Any) -> engines.Report:
         """Copy weights from a .caffemodel or .h5 file, layer by layer of equal name: `caffepy.net.Net.copy_from`."""
-        self._host.write_back()
+        write_back_all()
         return self.engine.copy_from(*args, **kwargs)
 
     def load_hdf5(self, filename: str | os.PathLike[str]) -> engines.Report:
@@ -342,19 +342,17 @@ class Net:
         Raises:
             WeightsError: blobs of a layer differ in number or shape.
         """
-        self._host.write_back()
-        if isinstance(other, Net):
-            other._host.write_back()
+        write_back_all()
         self.engine.share_with(other.engine if isinstance(other, Net) else other)
 
     def save(self, filename: str | os.PathLike[str]) -> None:
         """Write the weights as a .caffemodel; in HDF5 where the name ends in .h5."""
-        self._host.write_back()
+        write_back_all()
         self.engine.save(filename)
 
     def save_hdf5(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write the weights in HDF5; diffs too if ``write_diff``."""
-        self._host.write_back()
+        write_back_all()
         self.engine.save(filename, diff=write_diff, hdf5=True)
 
     # What holds it

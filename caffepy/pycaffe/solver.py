@@ -14,6 +14,7 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_solver
 from caffepy.proto.text import Lines
 from caffepy.pycaffe import mode
+from caffepy.pycaffe.host import write_back_all
 from caffepy.pycaffe.net import Net
 
 __all__ = [
@@ -120,8 +121,7 @@ class Solver:
 
     def _go_on(self) -> None:
         """Write back what the script has read, and let records go on where its passes ended."""
-        for net in (self.net, *self.test_nets):
-            net._host.write_back()
+        write_back_all()
         engine = self.engine
         made = engine.iter * engine.param.iter_size
         engine.extra_passes = max(engine.net.counter.value - made, 0)
@@ -131,12 +131,12 @@ class Solver:
 
         The diffs hold the steps then, not the gradients: ``solver.net.clear_param_diffs()`` before the next backward.
         """
-        self.net._host.write_back()
+        write_back_all()
         self.engine.apply_update()
 
     def snapshot(self) -> None:
         """Write weights and state, to the names that ``snapshot_prefix`` and `iter` make."""
-        self.net._host.write_back()
+        write_back_all()
         self.engine.snapshot()
 
     def restore(self, filename: str | os.PathLike[str]) -> None:
@@ -145,7 +145,7 @@ class Solver:
         Raises:
             WeightsError: it cannot be read or does not fit.
         """
-        self.net._host.write_back()
+        write_back_all()
         self.engine.restore(filename)
         self.engine.net.counter.value = self.engine.iter * self.engine.param.iter_size
 
@@ -155,7 +155,7 @@ class Solver:
 
     def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
         """Call ``on_start`` before each iteration, and ``on_gradients_ready`` between its gradients and its update."""
-        self.engine.observers.append(_Callback(self.net, on_start, on_gradients_ready))
+        self.engine.observers.append(_Callback(on_start, on_gradients_ready))
 
     def close(self) -> None:
         """Let go of the nets' databases and threads."""
@@ -225,17 +225,16 @@ def get_solver(
 class _Callback(engines.Observer):
     """Functions of a script's own, between which what they write into blobs counts."""
 
-    def __init__(self, net: Net, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
-        self._net = net
+    def __init__(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
         self._start, self._ready = on_start, on_gradients_ready
 
     def on_start(self) -> None:
         self._start()
-        self._net._host.write_back()
+        write_back_all()
 
     def on_gradients_ready(self) -> None:
         self._ready()
-        self._net._host.write_back()
+        write_back_all()
 
 
 def _read(source: SolverSource) -> tuple[caffe_pb2.SolverParameter, Lines]:

@@ -10,3 +10,6 @@ CHECK_BATCH = 2
 RATE = 1e-4
 #: The file of first weights, in the folder that sides share.
 WEIGHTS = "weights.npz"
+#: The same weights as Caffe's own file, and what caffepy's pass gave.
+CAFFEMODEL = "weights.caffemodel"
+PROBABILITIES = "probabilities.npy"

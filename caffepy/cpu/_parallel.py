@@ -16,23 +16,33 @@ __all__ = ["Task", "Workers"]
 Task = Callable[[int, int, int], None]
 
 
+class _Thread(threading.local):
+    """What the current thread does for one `Workers`."""
+
+    #: Whether it runs a part of a loop.
+    inside = False
+
+
 class _Job:
     """One part of a loop, and what became of it."""
 
-    __slots__ = ("arguments", "done", "error", "task")
+    __slots__ = ("arguments", "done", "error", "task", "thread")
 
-    def __init__(self, task: Task, arguments: tuple[int, int, int]) -> None:
+    def __init__(self, task: Task, arguments: tuple[int, int, int], thread: _Thread) -> None:
         self.task = task
         self.arguments = arguments
+        self.thread = thread
         self.done = threading.Lock()
         self.done.acquire()
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        outer, self.thread.inside = self.thread.inside, True
         try:
             self.task(*self.arguments)
         except BaseException as error:
             self.error = error
+        self.thread.inside = outer
         self.done.release()
 
 
@@ -47,10 +57,14 @@ class Workers:
 
     The split depends on the loop's length and the number of threads only, so results do too. While a loop runs, BLAS
     works in the thread that calls it: two pools of threads on the same cores only wait for each other.
+
+    A loop inside a part of another one has no threads left to share: all its parts run in the thread that called it,
+    one after another, with the same bounds and worker numbers.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self._thread = _Thread()
         self._queues: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in range(threads - 1)]
         for queue in self._queues:
             threading.Thread(target=_serve, args=(queue,), name="caffepy-cpu", daemon=True).start()
@@ -69,7 +83,18 @@ class Workers:
         if parts == 0:
             return 0
         bounds = [count * part // parts for part in range(parts + 1)]
-        jobs = [_Job(task, (bounds[part], bounds[part + 1], part)) for part in range(parts)]
+        jobs = [_Job(task, (bounds[part], bounds[part + 1], part), self._thread) for part in range(parts)]
+        if self._thread.inside:
+            for job in jobs:
+                job.run()
+        else:
+            self._share(jobs)
+        for job in jobs:
+            if job.error is not None:
+                raise job.error
+        return parts
+
+    def _share(self, jobs: list[_Job]) -> None:
         for library in self._blas:
             library.set_num_threads(1)
         try:
@@ -81,7 +106,3 @@ class Workers:
         finally:
             for library, threads in zip(self._blas, self._blas_threads, strict=True):
                 library.set_num_threads(threads)
-        for job in jobs:
-            if job.error is not None:
-                raise job.error
-        return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
 
@@ -108,6 +109,67 @@ def test_two_loops_of_two_callers_do_not_disturb_each_other():
     for thread in callers:
         thread.join(60)
     assert all((out == 50).all() for out in results)
+
+
+def _nested(workers, parts):
+    """Loops of 5 inside loops of 4; notes thread, bounds and worker of each inner part."""
+
+    def inner(outer_thread):
+        def part(begin, end, worker):
+            parts.append((outer_thread == threading.get_ident(), begin, end, worker, _blas_threads()))
+
+        return part
+
+    workers.run(4, lambda begin, end, worker: workers.run(5, inner(threading.get_ident())))
+
+
+@pytest.fixture
+def in_time():
+    """The test fails where it would hang."""
+
+    def late(number, frame):
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, late)
+    # Again and again: a loop keeps the first for later, and waits for its other parts.
+    signal.setitimer(signal.ITIMER_REAL, 30, 0.5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_loop_inside_a_loop_runs_in_the_thread_that_called_it():
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        before = _blas_threads()
+        workers = Workers(3)
+        parts = []
+        _nested(workers, parts)
+        assert _blas_threads() == before
+    assert len(parts) == 3 * 3
+    assert all(own and set(blas) == {1} for own, *_, blas in parts)
+    inner = [(0, 1, 0), (1, 3, 1), (3, 5, 2)]
+    assert sorted((begin, end, worker) for _, begin, end, worker, _ in parts) == sorted(inner * 3)
+    together = threading.Barrier(3, timeout=20)
+    workers.run(3, lambda begin, end, worker: together.wait())  # a loop afterwards has its threads again
+
+
+@pytest.mark.usefixtures("in_time")
+def test_an_error_of_a_loop_inside_a_loop_is_raised():
+    workers = Workers(2)
+
+    def bad(begin, end, worker):
+        raise ValueError(f"inner {worker}")
+
+    with pytest.raises(ValueError, match="inner 0"):
+        workers.run(2, lambda begin, end, worker: workers.run(2, bad))
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_loop_of_other_workers_inside_a_loop_has_their_threads():
+    outer, inner = Workers(2), Workers(2)
+    together = threading.Barrier(2, timeout=20)
+    outer.run(1, lambda begin, end, worker: inner.run(2, lambda *part: together.wait()))
 
 
 def test_the_threads_end_with_the_object():

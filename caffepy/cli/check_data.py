@@ -26,6 +26,7 @@ __all__ = ["command"]
 )
 @click.option("--force-color", is_flag=True, help="Decode as force_color does.")
 @click.option("--force-gray", is_flag=True, help="Decode as force_gray does.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="All cores unless given.")
 def command(
     db: str,
@@ -35,11 +36,12 @@ def command(
     crop_size: int,
     force_color: bool,
     force_gray: bool,
+    strict: bool,
     threads: int,
 ) -> int:
     """Decode the records of DB; tell sizes and labels, and name what a net would stumble on.
 
-    The exit code is 1 if something is wrong.
+    The exit code is 1 if a record cannot be used. Warnings are of what may be meant: for them it is 1 with --strict.
     """
     if force_color and force_gray:
         raise click.UsageError("--force-color and --force-gray exclude each other.")
@@ -64,7 +66,7 @@ def command(
             source.close()
     for line in _lines(report):
         click.echo(line)
-    return 0 if report.ok else 1
+    return 1 if report.bad_count or (strict and report.warnings) else 0
 
 
 def _lines(report: DataReport) -> list[str]:

@@ -112,6 +112,15 @@ def test_check_data_finds(run, digits):
     assert "3 x 28 x 28" in run("check-data", digits / "test", "-force_color").out
 
 
+def test_check_data_of_warnings_alone(run, digits):
+    for flags, code in (([], 0), (["--strict"], 1)):
+        result = run("check-data", digits / "test", "-num_output=11", *flags)
+        assert result.code == code
+        assert result.out.splitlines()[-1] == "0 bad, 1 warning."
+        assert "warning: no record has label 10" in result.out
+    assert run("check-data", digits / "test", "-num_output=10", "--strict").code == 0
+
+
 @pytest.mark.parametrize("command", ["compute-image-mean", "check-data"])
 def test_no_database(run, tmp_path, command):
     result = run(command, tmp_path / "none")

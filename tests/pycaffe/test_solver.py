@@ -105,7 +105,7 @@ def test_messages_and_errors(tmp_path):
         caffe.get_solver(file(tmp_path, type='"Adm"'))
     with pytest.raises(SolverError, match="Momentum cannot be used with AdaGrad"):
         caffe.AdaGradSolver(file(tmp_path, momentum=0.9))
-    with pytest.raises(ParseError, match="nothing.prototxt"):
+    with pytest.raises(ParseError, match=r"nothing\.prototxt"):
         caffe.SGDSolver(str(tmp_path / "nothing.prototxt"))
 
 

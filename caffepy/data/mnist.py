@@ -39,6 +39,8 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
             return _read_idx(file, text, dimensions)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read '{text}': {error}") from error
+    except MemoryError:
+        raise DataError(f"'{text}': out of memory: it holds more than there is room for.") from None
 
 
 def _read_idx(file: BinaryIO, text: str, dimensions: int) -> NDArray[np.uint8]:

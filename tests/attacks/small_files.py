@@ -43,6 +43,11 @@ def sizes(dice: Dice) -> Attack:
 
 @digits
 def bomb(dice: Dice) -> Attack:
+    if dice.chance(0.05):
+        # These are all there once unpacked, and more than may be taken; that takes its seconds.
+        head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in (1, 40 << 10, 1 << 15))
+        data = gzip.compress(head) + gzip.compress(bytes(1 << 25), 9) * 40
+        return Attack("a gibibyte and more of zeros in gzip", {"images": data, "labels": base("labels")}, True)
     head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in (5, 4, 3))
     data = gzip.compress(head + bytes(1 << 25), 9)
     return Attack("32 MiB of zeros in gzip after a small header", {"images": data, "labels": base("labels")}, True)

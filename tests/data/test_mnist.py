@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from caffepy.data import mnist
 from caffepy.data.datum import decode
 from caffepy.data.mnist import convert_mnist, read_idx
 from caffepy.data.resize import resize
@@ -89,6 +90,17 @@ def test_damaged_files(tmp_path):
             read_idx(path, 3)
     with pytest.raises(DataError, match=r"cannot read '.*none': .*No such file"):
         read_idx(tmp_path / "none", 3)
+
+
+def test_more_than_memory_holds(digits, monkeypatch):
+    folder, _ = digits
+
+    def exhausted(file, count):
+        raise MemoryError
+
+    monkeypatch.setattr(mnist, "_read_up_to", exhausted)
+    with pytest.raises(DataError, match=r"'.*images': out of memory: it holds more than there is room for"):
+        read_idx(folder / "images", 3)
 
 
 def test_a_damaged_header_does_not_ask_for_more_memory_than_there_is_data(tmp_path):

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.inference [--only resnet50] [--batch 1] [--repetitions 7]
 
-The nets are the deploy files of ``models/``, which OpenCV reads itself; PyTorch runs the same in inference mode, in both
-memory layouts. All sides have the same weights and images, and how far their probabilities differ is printed. The target
-is against whichever is fastest.
+The nets are the deploy files of ``models/``, which OpenCV reads itself; PyTorch runs the same in inference mode, in
+both memory layouts. All sides have the same weights and images, and how far their probabilities differ is printed. The
+target is against whichever is fastest.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-__all__ = ["run_turn", "serve"]
+__all__ = ["peak_memory", "run_turn", "serve"]
 
 # A turn of shorter steps begins with one that does not count, as the other sides have emptied the caches.
 _SHORT = 0.2
@@ -37,7 +37,7 @@ def run_turn(side: Any, seconds: float, last: float) -> dict[str, Any]:
         walls.append(passed if own is None else own)
         cpus.append(worked if own is None else worked * own / passed)
     parts = side.parts() if hasattr(side, "parts") else {}
-    return {"wall": statistics.median(walls), "cpu": statistics.median(cpus), "peak": _peak(), "parts": parts}
+    return {"wall": statistics.median(walls), "cpu": statistics.median(cpus), "peak": peak_memory(), "parts": parts}
 
 
 def _cpu() -> float:
@@ -46,9 +46,9 @@ def _cpu() -> float:
     return time.process_time() + times.children_user + times.children_system
 
 
-def _peak() -> int:
-    """The largest memory so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_memory(whose: int = resource.RUSAGE_SELF) -> int:
+    """The largest resident memory so far, in bytes; ``RUSAGE_CHILDREN``: of the processes that ended."""
+    peak = resource.getrusage(whose).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import tempfile
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from google.protobuf import text_format
 from caffepy.proto import caffe_pb2
 from tests.benchmarks.nets import benchmark_net
 from tests.benchmarks.sides import RATE
+from tests.benchmarks.worker import peak_memory
 
 __all__ = ["Side"]
 
@@ -63,3 +65,7 @@ class Side:
             raise RuntimeError(f"{self.binary} showed {len(ends)} iterations of 3: {done.stderr[-500:]}")
         # The log's hours begin again at midnight.
         return (ends[2] - ends[1]) % 86400
+
+    def parts(self) -> dict[str, float]:
+        """Bytes of Caffe's process at most."""
+        return {"peak": peak_memory(resource.RUSAGE_CHILDREN)}

@@ -15,6 +15,7 @@ from caffepy.proto import caffe_pb2
 from caffepy.solver import get_solver
 from tests.benchmarks.nets import benchmark_net, inputs, without
 from tests.benchmarks.sides import CHECK_BATCH, RATE, WEIGHTS
+from tests.benchmarks.worker import peak_memory
 
 __all__ = ["Side", "fill", "write_first_pass"]
 
@@ -34,9 +35,9 @@ class Side:
         self, model: str, batch: int, threads: int, drop: Collection[str] = (), folder: str | None = None
     ) -> None:
         backend = get_backend("cpu", threads=threads)
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {"before": peak_memory()}
         if folder is not None:
-            self.facts = write_first_pass(backend, model, drop, folder)
+            self.facts |= write_first_pass(backend, model, drop, folder)
         param = benchmark_net(model, batch, drop=drop)
         self.solver = get_solver(
             caffe_pb2.SolverParameter(

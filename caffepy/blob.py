@@ -126,6 +126,13 @@ class Blob:
         self._data, self._data_view = data, data.reshape(self.shape)
         self._diff, self._diff_view = diff, diff.reshape(self.shape)
 
+    def place(self, *, data: Array = None, diff: Array = None) -> None:
+        """Lie in given flat memory from now on, as long as it holds `count` elements; values are not moved."""
+        if data is not None:
+            self._data, self._data_view = data, None
+        if diff is not None:
+            self._diff, self._diff_view = diff, None
+
     def axis(self, index: int) -> int:
         """``index`` with negative numbers counted from the end.
 

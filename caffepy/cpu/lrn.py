@@ -16,16 +16,16 @@ __all__ = ["LRN", "powers"]
 
 Shape = tuple[int, ...]
 
-# Positions of a plane that are worked on together: with some hundred channels they stay in the L2 cache.
-_BLOCK = 256
+# Positions of a plane that are worked on together: long rows that are read ahead, few enough to stay in the L2 cache.
+_BLOCK = 4096
 
 
 class LRN:
     """``y = x / s^beta``, ``s[c] = k + alpha / size * sum of x[j]^2`` over the ``size`` channels j around c.
 
-    ``dx[c] = dy[c] / s[c]^beta - 2 alpha beta / size * x[c] * sum of dy[j] * y[j] / s[j]`` over the same channels;
-    x (N, C, H, W). Sources: Krizhevsky et al., NIPS 2012, section 3.3, which has alpha for alpha / size; Caffe's
-    lrn_layer.cpp.
+    ``dx[c] = dy[c] / s[c]^beta - 2 alpha beta / size * x[c] * sum of dy[j] * x[j] / s[j]^(beta + 1)`` over the same
+    channels; x (N, C, H, W). Nothing is kept for backward: s is computed again, in less time than it takes to read.
+    Sources: Krizhevsky et al., NIPS 2012, section 3.3, which has alpha for alpha / size; Caffe's lrn_layer.cpp.
 
     Args:
         backend: the CPU.
@@ -43,39 +43,32 @@ class LRN:
         self._shape: Shape = ()
 
     def plan(self, x_shape: Shape) -> None:
-        """Make room for s, which backward reads."""
+        """Reserve rows of channels for each thread."""
         if x_shape != self._shape:
             self._shape = x_shape
-            self._scale = self._backend.empty((x_shape[0], x_shape[1], int(np.prod(x_shape[2:]))))
             self._memory()
 
     def _memory(self) -> Array:
-        # Rows before the first and after the last channel, so that a window needs no bounds, and two for results.
-        rows = self._shape[1] + self._size + 1
-        return self._backend.scratch((self._workers.threads, rows, _BLOCK))
+        """For each thread a row to work in, squares and ratios of a window's channels, powers of half of it."""
+        return self._backend.scratch((self._workers.threads, 2 + 2 * self._size + self._size // 2, _BLOCK))
+
+    def _planes(self, array: Array) -> Array:
+        return array.reshape(*self._shape[:2], -1)
 
     def forward(self, x: Array, out: Array) -> None:
         """``out`` may not be ``x``."""
-        planes, y = x.reshape(self._scale.shape), out.reshape(self._scale.shape)
-        memory = self._memory()
+        planes, y, memory = self._planes(x), self._planes(out), self._memory()
+        numbers = self._size, self._alpha, self._beta, self._k
         self._workers.run(
-            len(planes),
-            lambda first, last, worker: _forward(
-                first, last, planes, self._size, self._alpha, self._beta, self._k, memory[worker], self._scale, y
-            ),
+            len(planes), lambda first, last, worker: _forward(first, last, planes, *numbers, memory[worker], y)
         )
 
-    def backward(self, x: Array, y: Array, dy: Array, out: Array) -> None:
+    def backward(self, x: Array, dy: Array, out: Array) -> None:
         """Of the last `forward`; ``out`` may be ``dy``."""
-        shape = self._scale.shape
-        memory = self._memory()
-        planes = (x.reshape(shape), y.reshape(shape), dy.reshape(shape))
-        dx = out.reshape(shape)
+        planes, grads, dx, memory = self._planes(x), self._planes(dy), self._planes(out), self._memory()
+        numbers = self._size, self._alpha, self._beta, self._k, self._factor
         self._workers.run(
-            len(dx),
-            lambda first, last, worker: _backward(
-                first, last, *planes, self._scale, self._size, self._factor, self._beta, memory[worker], dx
-            ),
+            len(dx), lambda first, last, worker: _backward(first, last, planes, grads, *numbers, memory[worker], dx)
         )
 
 
@@ -96,53 +89,66 @@ def powers(scale: Array, beta: float, out: Array) -> None:
 
 
 @kernel
-def _window_sum(rows: Array, first: int, size: int, total: Array) -> None:
-    """Rows ``first`` to ``first + size - 1``, added afresh: a running sum loses digits where values differ in size."""
-    count = np.uintp(total.size)
-    row = rows[first]
-    for p in range(count):
-        total[p] = row[p]
-    for j in range(1, size):
-        row = rows[first + j]
+def _window_sum(rows: Array, factor: float, offset: float, out: Array) -> None:
+    """out = offset + factor * sum of ``rows``, added afresh: a running sum loses digits where values differ in size."""
+    count = np.uintp(out.size)
+    if len(rows) == 5:
+        a, b, c, d, e = rows[0], rows[1], rows[2], rows[3], rows[4]
         for p in range(count):
-            total[p] += row[p]
+            out[p] = offset + factor * (a[p] + b[p] + c[p] + d[p] + e[p])
+        return
+    for p in range(count):
+        out[p] = rows[0, p]
+    for row in rows[1:]:
+        for p in range(count):
+            out[p] += row[p]
+    for p in range(count):
+        out[p] = offset + factor * out[p]
+
+
+# Channel by channel. Those of a window are kept in a ring of as many rows: number c in row c modulo size, after which
+# the ring holds the window around channel c - half. Before the first channel and after the last it holds zeros.
+@kernel
+def _scale(x: Array, n: int, begin: int, c: int, alpha: float, k: float, squares: Array, s: Array) -> None:
+    """Take channel c into the ring of squares; s is then that of channel c - half."""
+    count = np.uintp(s.size)
+    square = squares[c % len(squares)]
+    if c < x.shape[1]:
+        values = x[n, c, begin:]
+        # An unsigned index cannot be negative: no test for wrapping round, and the loops use the vector units.
+        for p in range(count):
+            square[p] = values[p] * values[p]
+    else:
+        square[:] = 0
+    _window_sum(squares, alpha, k, s)
 
 
 @kernel
 def _forward(
-    first: int,
-    last: int,
-    x: Array,
-    size: int,
-    alpha: float,
-    beta: float,
-    k: float,
-    memory: Array,
-    scale: Array,
-    y: Array,
+    first: int, last: int, x: Array, size: int, alpha: float, beta: float, k: float, memory: Array, y: Array
 ) -> None:
     channels, places = x.shape[1:]
     half = size // 2
-    squares, total = memory[1:], memory[0]
-    squares[:half] = 0
-    squares[channels + half :] = 0
+    squares = memory[1 : size + 1]
     for n in range(first, last):
         for begin in range(0, places, _BLOCK):
             end = min(begin + _BLOCK, places)
-            # An unsigned index cannot be negative: no test for wrapping round, and the loops use the vector units.
             count = np.uintp(end - begin)
-            for c in range(channels):
-                values, square = x[n, c, begin:end], squares[c + half]
-                for p in range(count):
-                    square[p] = values[p] * values[p]
-            for c in range(channels):
-                values, s, result = x[n, c, begin:end], scale[n, c, begin:end], y[n, c, begin:end]
-                _window_sum(squares, c, size, total[: end - begin])
-                for p in range(count):
-                    s[p] = k + alpha * total[p]
-                powers(s, beta, result)
-                for p in range(count):
-                    result[p] = values[p] / result[p]
+            s = memory[0, : end - begin]
+            squares[:] = 0
+            for c in range(channels + half):
+                _scale(x, n, begin, c, alpha, k, squares, s)
+                if c < half:
+                    continue
+                values, result = x[n, c - half, begin:end], y[n, c - half, begin:end]
+                if beta == 0.75:
+                    for p in range(count):
+                        root = np.sqrt(s[p])
+                        result[p] = values[p] / (root * np.sqrt(root))
+                else:
+                    powers(s, beta, result)
+                    for p in range(count):
+                        result[p] = values[p] / result[p]
 
 
 @kernel
@@ -150,32 +156,65 @@ def _backward(
     first: int,
     last: int,
     x: Array,
-    y: Array,
     dy: Array,
-    scale: Array,
     size: int,
-    factor: float,
+    alpha: float,
     beta: float,
+    k: float,
+    factor: float,
     memory: Array,
     dx: Array,
 ) -> None:
     channels, places = x.shape[1:]
     half = size // 2
-    ratios, total, power = memory[2:], memory[0], memory[1]
-    ratios[:half] = 0
-    ratios[channels + half :] = 0
+    squares, ratios, kept = memory[1 : size + 1], memory[size + 1 : 2 * size + 1], memory[2 * size + 1 :]
     for n in range(first, last):
         for begin in range(0, places, _BLOCK):
             end = min(begin + _BLOCK, places)
             count = np.uintp(end - begin)
-            for c in range(channels):
-                ratio = ratios[c + half]
-                grad, value, s = dy[n, c, begin:end], y[n, c, begin:end], scale[n, c, begin:end]
+            s = memory[0, : end - begin]
+            squares[:] = 0
+            ratios[:] = 0
+            for c in range(half, channels + 2 * half):
+                ratio = ratios[c % size, : end - begin]
+                if c < channels + half:
+                    if c == half:
+                        for before in range(half):
+                            _scale(x, n, begin, before, alpha, k, squares, s)
+                    _scale(x, n, begin, c, alpha, k, squares, s)
+                    value, grad = x[n, c - half, begin:end], dy[n, c - half, begin:end]
+                    _ratio(value, grad, s, beta, ratio, kept[c % len(kept)])
+                else:
+                    ratio[:] = 0
+                if c < 2 * half:
+                    continue
+                # The ring of ratios now holds the window around this channel.
+                e = c - 2 * half
+                _window_sum(ratios, factor, x.dtype.type(0), s)
+                value, grad, result = x[n, e, begin:end], dy[n, e, begin:end], dx[n, e, begin:end]
+                part = kept[(c - half) % len(kept)]
                 for p in range(count):
-                    ratio[p] = grad[p] * value[p] / s[p]
-            for c in range(channels):
-                grad, value, result = dy[n, c, begin:end], x[n, c, begin:end], dx[n, c, begin:end]
-                _window_sum(ratios, c, size, total[: end - begin])
-                powers(scale[n, c, begin:end], beta, power[: end - begin])
+                    part[p] = grad[p] * part[p] - value[p] * s[p]
+                # dx may be dy: loops that write one array and read another that overlaps do without the vector units.
                 for p in range(count):
-                    result[p] = grad[p] / power[p] - factor * value[p] * total[p]
+                    result[p] = part[p]
+
+
+@kernel
+def _ratio(x: Array, dy: Array, s: Array, beta: float, ratio: Array, power: Array) -> None:
+    """power = s^-beta, ratio = dy x s^-(beta + 1)."""
+    count = np.uintp(s.size)
+    one = s.dtype.type(1)
+    if beta == 0.75:
+        for p in range(count):
+            inverse = one / np.sqrt(s[p])
+            power[p] = inverse * np.sqrt(inverse)
+            s[p] = inverse * inverse
+        for p in range(count):
+            ratio[p] = dy[p] * x[p] * power[p] * s[p]
+    else:
+        powers(s, beta, power)
+        for p in range(count):
+            power[p] = one / power[p]
+        for p in range(count):
+            ratio[p] = dy[p] * x[p] * power[p] / s[p]

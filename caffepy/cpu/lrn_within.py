@@ -50,29 +50,39 @@ class LRNWithin:
 
     def forward(self, x: Array, out: Array) -> None:
         """``out`` may not be ``x``."""
-        np.multiply(x, x, out=out)
-        self._pool.forward(out, self._scale)
         rows, scale, y = self._rows(x), self._rows(self._scale), self._rows(out)
+        self._workers.run(len(y), lambda first, last, worker: _squares(first, last, rows, y))
+        self._pool.forward(out, self._scale)
         self._workers.run(
-            len(y),
-            lambda first, last, worker: _forward(first, last, rows, self._alpha, self._beta, scale, y),
+            len(y), lambda first, last, worker: _forward(first, last, rows, self._alpha, self._beta, scale, y)
         )
 
-    def backward(self, x: Array, y: Array, dy: Array, out: Array) -> None:
-        """Of the last `forward`; ``out`` may not be ``dy``."""
+    def backward(self, x: Array, dy: Array, out: Array) -> None:
+        """Of the last `forward`; ``out`` may be ``dy``."""
         part, pooled = self._backend.scratch((2, *self._shape))
-        np.multiply(dy, y, out=part)
-        np.divide(part, self._scale, out=part)
+        rows, grad, ratio, total, scale, dx = map(self._rows, (x, dy, part, pooled, self._scale, out))
+        self._workers.run(
+            len(dx), lambda first, last, worker: _ratio(first, last, rows, grad, scale, self._beta, ratio)
+        )
         self._pool.backward(part, pooled)
-        rows, grad, total, scale, dx = (self._rows(array) for array in (x, dy, pooled, self._scale, out))
         self._workers.run(
             len(dx),
-            lambda first, last, worker: _backward(first, last, rows, grad, total, scale, self._factor, self._beta, dx),
+            lambda first, last, worker: _backward(
+                first, last, rows, grad, total, scale, self._factor, self._beta, ratio, dx
+            ),
         )
 
     def _rows(self, array: Array) -> Array:
         """One row a plane."""
         return array.reshape(-1, self._shape[2] * self._shape[3])
+
+
+@kernel
+def _squares(first: int, last: int, x: Array, out: Array) -> None:
+    for plane in range(first, last):
+        values, result = x[plane], out[plane]
+        for p in range(np.uintp(values.size)):
+            result[p] = values[p] * values[p]
 
 
 @kernel
@@ -88,6 +98,16 @@ def _forward(first: int, last: int, x: Array, alpha: float, beta: float, scale: 
 
 
 @kernel
+def _ratio(first: int, last: int, x: Array, dy: Array, scale: Array, beta: float, out: Array) -> None:
+    """dy x s^-(beta + 1)."""
+    for plane in range(first, last):
+        values, grad, s, result = x[plane], dy[plane], scale[plane], out[plane]
+        powers(s, beta, result)
+        for p in range(np.uintp(grad.size)):
+            result[p] = grad[p] * values[p] / (result[p] * s[p])
+
+
+@kernel
 def _backward(
     first: int,
     last: int,
@@ -97,10 +117,14 @@ def _backward(
     scale: Array,
     factor: float,
     beta: float,
+    memory: Array,
     dx: Array,
 ) -> None:
     for plane in range(first, last):
-        values, grad, total, result = x[plane], dy[plane], pooled[plane], dx[plane]
-        powers(scale[plane], beta, result)
+        values, grad, total, part, result = x[plane], dy[plane], pooled[plane], memory[plane], dx[plane]
+        powers(scale[plane], beta, part)
         for p in range(np.uintp(grad.size)):
-            result[p] = grad[p] / result[p] - factor * values[p] * total[p]
+            part[p] = grad[p] / part[p] - factor * values[p] * total[p]
+        # dx may be dy: loops that write one array and read another that overlaps do without the vector units.
+        for p in range(np.uintp(grad.size)):
+            result[p] = part[p]

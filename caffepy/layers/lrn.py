@@ -49,4 +49,4 @@ class LRN(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
-            self.lrn.backward(bottom[0].data, top[0].data, top[0].diff, bottom[0].diff)
+            self.lrn.backward(bottom[0].data, top[0].diff, bottom[0].diff)

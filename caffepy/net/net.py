@@ -17,6 +17,7 @@ from caffepy.layer import Layer, LayerContext
 from caffepy.net import debug
 from caffepy.net.build import Entry, LearnableParam, wire
 from caffepy.net.gradients import find_gradients
+from caffepy.net.memory import SharedMemory
 from caffepy.net.state import net_state
 from caffepy.net.weights import Report, load_weights, save_weights, share_weights
 from caffepy.proto import caffe_pb2
@@ -50,6 +51,8 @@ class Net:
         fill_params: False leaves learnable blobs at zero, for a net that takes all of them from elsewhere.
         unfilled: names of layers whose learnable blobs stay zero, because another net's will be shared with them.
         check_memory: refuse a net that needs more memory than there is; False for one that is only looked at.
+        share_memory: let intermediate blobs lie in the same memory where they are not needed at the same time. Then
+            what they hold can be looked at while a pass runs, by layers and calls around them, and not after it.
 
     Raises:
         CaffepyError: a file that cannot be read, or a net that cannot be built; the message names file and line.
@@ -70,6 +73,7 @@ class Net:
         fill_params: bool = True,
         unfilled: Container[str] = (),
         check_memory: bool = True,
+        share_memory: bool = False,
     ) -> None:
         param, lines = _read(source)
         self.param = param
@@ -106,6 +110,7 @@ class Net:
         self.before_backward: list[Callable[[int], None]] = []
         self.after_backward: list[Callable[[int], None]] = []
         self._seed_losses()
+        self.memory = SharedMemory(self) if share_memory else None
         if weights is not None:
             self.copy_from(weights)
 
@@ -143,6 +148,8 @@ class Net:
 
     def run_forward(self, first: int, last: int) -> None:
         """`forward` by the layers' numbers."""
+        if self.memory is not None:
+            self.memory.before_forward(first)
         number = self.counter.value
         if first > 0:
             self.counter.value = max(number - 1, 0)
@@ -176,6 +183,8 @@ class Net:
 
     def run_backward(self, first: int, last: int) -> None:
         """`backward` by the layers' numbers, from ``first`` down to ``last``."""
+        if self.memory is not None:
+            self.memory.before_backward(first - last + 1 == len(self.entries))
         for i in range(first, last - 1, -1):
             for call in self.before_backward:
                 call(i)

@@ -32,7 +32,7 @@ def both(op, x, dy):
     op.plan(x.shape)
     y, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
     op.forward(x, y)
-    op.backward(x, y, dy, dx)
+    op.backward(x, dy, dx)
     return y, dx
 
 
@@ -113,11 +113,13 @@ def test_other_shapes_and_back(kind):
         np.testing.assert_allclose(dx, lrn_gradient(x, dy, *settings), rtol=1e-10, atol=1e-12)
 
 
-def test_the_diff_may_be_overwritten_in_place():
-    x, dy = values((2, 6, 5, 5))
-    op = make("across", 5, 1.0, 0.75, 1.0, "float64")
-    y, dx = both(op, x, dy)
-    op.backward(x, y, dy, dy)
+@pytest.mark.parametrize("kind", ["across", "within"])
+@pytest.mark.parametrize("constants", CONSTANTS)
+def test_the_diff_may_be_overwritten_in_place(kind, constants):
+    x, dy = values((2, 6, 17, 19))
+    op = make(kind, 5, *constants, "float64")
+    _, dx = both(op, x, dy)
+    op.backward(x, dy, dy)
     assert (dy == dx).all()
 
 

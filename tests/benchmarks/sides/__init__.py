@@ -13,3 +13,5 @@ WEIGHTS = "weights.npz"
 #: The same weights as Caffe's own file, and what caffepy's pass gave.
 CAFFEMODEL = "weights.caffemodel"
 PROBABILITIES = "probabilities.npy"
+#: What a batch of images is made with, and how many batches are timed together.
+CROP, MEAN, BATCHES = 227, (104.0, 117.0, 123.0), 20

@@ -245,7 +245,13 @@ def test_backward_does_nothing(backend, database):
     with net(backend, database) as made:
         made.forward()
         entry = made.entries[0]
+        before = [top.data.copy() for top in entry.top]
+        for top in entry.top:
+            top.diff[...] = 7
         entry.layer.backward(entry.top, [], [])
+        for top, data in zip(entry.top, before, strict=True):
+            assert (top.data == data).all()
+            assert (top.diff == 7).all()
 
 
 @pytest.mark.parametrize("kind", ["LMDB", "LEVELDB"])

@@ -109,4 +109,9 @@ def test_refusals(backend, fields, tops, match):
 def test_backward_does_nothing(backend):
     made = LayerUnderTest(CASES[0], get_backend(backend))
     made.forward()
+    before = [top.data.copy() for top in made.top]
+    made.set_diffs([np.full(top.shape, 7) for top in made.top])
     made.layer.backward(made.top, [], [])
+    for top, data in zip(made.top, before, strict=True):
+        assert (top.data == data).all()
+        assert (top.diff == 7).all()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from caffepy.backend import Array, Backend
 from caffepy.data.options import DataOptions
 from caffepy.devices import get_backend
-from caffepy.errors import SolverError
+from caffepy.errors import SolverError, did_you_mean
 from caffepy.net import Net
 from caffepy.net.debug import log_update
 from caffepy.proto import caffe_pb2
@@ -404,8 +404,6 @@ def solver_class(type_name: str) -> type[Solver]:
     Raises:
         SolverError: no such type.
     """
-    from caffepy.errors import did_you_mean
-
     if type_name not in _registry:
         raise SolverError(
             f"Unknown solver type: {type_name}.{did_you_mean(type_name, list(_registry))} "

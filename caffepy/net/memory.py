@@ -6,9 +6,9 @@ its diff, from the layer above that writes it to the layer that made the blob, w
 where data or diffs no longer needed were; and where a layer's backward pass can write the bottom's diff over the
 top's, as ReLU's can, both are the same memory. Without a backward pass (TEST) data lies where earlier data was.
 
-What is not known to be safe keeps memory of its own: what layers without bottoms make, the net's outputs and losses,
-diffs that are read and never written or written and never read (`force_backward`), and all blobs of a layer whose type
-is not in `_RULES`, such as a user's own, which may keep an array from one pass to the next.
+What is not known to be safe keeps memory of its own: the net's outputs, diffs that are read and never written (losses)
+or written and never read (`force_backward`), and all blobs of a layer whose type is not in `_RULES`: one that makes
+data, or a user's own, which may keep an array from one pass to the next.
 """
 
 from __future__ import annotations
@@ -242,9 +242,9 @@ class _Lifetimes:
             if _rule(entry) is None:
                 self.own_data.update(tops, bottoms)
                 self.own_diff.update(tops, bottoms)
-            if not entry.bottom or entry.layer.loss or any(entry.loss_weights):
+            if entry.layer.loss:
+                # A second top may be the layer's own memory.
                 self.own_data.update(tops)
-                self.own_diff.update(tops)
 
     def pieces(self) -> list[Piece]:
         """All arrays whose place may be chosen."""
@@ -287,7 +287,7 @@ class _Lifetimes:
         own = {self.diff.of(blob) for blob in self.own_diff}
         pieces: dict[int, Piece] = {}
         for group, members in self.diff.members(self.blobs).items():
-            if group not in own and writes[group] and reads[group] and writes[group][0] <= reads[group][0]:
+            if group not in own and writes[group] and reads[group] and writes[group][0] < reads[group][0]:
                 diff = [self.blobs[blob] for blob in members]
                 pieces[group] = Piece(diff=diff, begin=writes[group][0], end=max(writes[group][-1], reads[group][-1]))
         self._lay_over(pieces)
@@ -304,8 +304,7 @@ class _Lifetimes:
             if above == below or above not in pieces or below not in pieces:
                 continue
             upper, lower = pieces[above], pieces[below]
-            same = entry.top[0].count == entry.bottom[rule.over].count
-            if same and upper.end == moment and lower.begin == moment:
+            if upper.end == moment == lower.begin:
                 self.diff.join([above, below])
                 del pieces[above], pieces[below]
                 joined = Piece(diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)

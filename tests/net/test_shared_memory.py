@@ -89,6 +89,9 @@ SMALL = {
     + _layer("square", "SquareLoss", "b a", settings="loss_weight: 0.01") + CLASSIFY % "b",
     "force_backward": "force_backward: true " + DATA + _conv("a", "data") + _layer("ar", "ReLU", "a", "a")
     + CLASSIFY % "a",
+    "force_backward above the last loss": "force_backward: true " + DATA + _conv("a", "data") + CLASSIFY % "a"
+    + _layer("other", "InnerProduct", "a", settings="inner_product_param { num_output: 5 }")
+    + _layer("or", "ReLU", "other", "other") + _layer("acc", "Accuracy", "other label"),
 }  # fmt: skip
 
 
@@ -348,8 +351,10 @@ def test_only_what_grows_finds_a_new_place():
     arena = memory.arena
     net.forward()
     assert memory.arena is arena
+    sizes = [piece.size for piece in memory.pieces]
     net.blobs["data"].reshape(1, 4, 3, 3)
     net.blobs["label"].reshape(1)
     net.forward()
     net.forward()
     assert memory.arena is arena
+    assert [piece.size for piece in memory.pieces] == sizes

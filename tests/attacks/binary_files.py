@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tests.attacks.bases import STATE_NET, base
 from tests.attacks.generate import Attack, Dice, damage, family
 
@@ -160,6 +162,16 @@ def hostile_shape(dice: Dice) -> Attack:
         {"net.caffemodel": layer(blob(shape, bytes(4 * count)), _BIAS)},
         True,
     )
+
+
+@weights
+def another_shape(dice: Dice) -> Attack:
+    """A sound blob, and not the one of this layer."""
+    shape = dice.pick(
+        [[27], [1, 1, 3, 9], [3, 3, 3], [3, 1, 9], [1, 3, 1, 3, 3], [3, 1, 3, 4], [54], [1], [6, 1, 3, 3]]
+    )
+    net = layer(blob(shape, bytes(4 * math.prod(shape))), _BIAS)
+    return Attack(f"a whole blob of shape {shape}", {"net.caffemodel": net}, True)
 
 
 @weights

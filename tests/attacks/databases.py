@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 from tests.attacks.bases import base, databases_file, datum, picture
 from tests.attacks.binary_files import block, number, varint
@@ -53,21 +54,29 @@ def damaged_picture(dice: Dice) -> Attack:
     return Attack(f"{kind}, {note}", {"image": data}, not data)
 
 
-@pictures
-def sizes_of_a_png(dice: Dice) -> Attack:
-    import zlib
-
-    width, height = (dice.pick([2**31 - 1, 65535, 0, 2**32 - 1, 10**6]) for _ in range(2))
-    head = struct.pack(
-        ">IIBBBBB", width, height, dice.pick([8, 16, 1]), dice.pick([0, 2, 3, 6]), 0, 0, dice.pick([0, 1])
-    )
-    body = zlib.compress(bytes(10**6))
+def _png(width: int, height: int, depth: int, colour: int, interlaced: int, rows: bytes) -> bytes:
+    """A PNG file of these sizes, sound where ``rows`` are."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
 
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pictures
+def sizes_of_a_png(dice: Dice) -> Attack:
+    width, height = (dice.pick([2**31 - 1, 65535, 0, 2**32 - 1, 10**6]) for _ in range(2))
+    data = _png(width, height, dice.pick([8, 16, 1]), dice.pick([0, 2, 3, 6]), dice.pick([0, 1]), bytes(10**6))
     return Attack(f"a PNG of {width} x {height}", {"image": data}, True)
+
+
+@pictures
+def more_pixels_than_are_decoded(dice: Dice) -> Attack:
+    """All of them are there: a hundred million bits, in some ten thousand bytes."""
+    width, height = dice.pick([(10_000, 10_000), (8192, 8193), (100_000, 1000)])
+    data = _png(width, height, 1, 0, 0, bytes(height * (1 + (width + 7) // 8)))
+    return Attack(f"a whole PNG of {width} x {height}", {"image": data}, True)
 
 
 @pictures

@@ -13,11 +13,14 @@ nets = family("net prototxt", "net")
 solvers = family("solver prototxt", "solver")
 
 _WORD = re.compile(r'"[^"\n]*"|[A-Za-z_]\w*|[-+.\w]+|\S|\s+')
-_VALUES = [
+_NUMBERS = [
     "0", "-0", "1", "-1", "2147483647", "-2147483648", "4294967295", "4294967296", "9223372036854775807", "1e38",
-    "1e999", "-inf", "nan", "inf", "0x7fffffff", "017", "1.5", "1e-45", '""', '"a"', "true", "FALSE", "TRAIN", "{",
-    "}", "{ }", "[", "]", "[1, 2]", "<", '"', "'", "#", ":", ",", ";", "\\", "/", "\x00", "\x1b", "\u00e9", "\u201c",
-    "layer", "layers", "type", "dim: 2147483647", "name: \"x\"", "9" * 900, "9" * 5000, "a" * 5000,
+    "1e999", "-inf", "nan", "inf", "0x7fffffff", "017", "1.5", "1e-45", "9" * 900, "9" * 5000, "0x" + "f" * 900,
+]  # fmt: skip
+_VALUES = [
+    *_NUMBERS, '""', '"a"', "true", "FALSE", "TRAIN", "{", "}", "{ }", "[", "]", "[1, 2]", "<", '"', "'", "#", ":", ",",
+    ";", "\\", "/", "\x00", "\x1b", "\u00e9", "\u201c", "layer", "layers", "type", "dim: 2147483647", 'name: "x"',
+    "a" * 5000,
 ]  # fmt: skip
 
 
@@ -31,7 +34,7 @@ def change_words(dice: Dice, text: str) -> tuple[str, str]:
         kind = dice.below(6)
         if kind <= 1:
             # A value in place of one of its own kind more often than of any.
-            words[i] = dice.pick(_VALUES[:20] if re.fullmatch(r"[-+.\d].*", old) else _VALUES)
+            words[i] = dice.pick(_NUMBERS if re.fullmatch(r"[-+.\d].*", old) else _VALUES)
         elif kind == 2:
             words[i] = ""
         elif kind == 3:

@@ -55,6 +55,7 @@ def command(
             stages=comma_list(stage),
             data=DataOptions(threads=data_threads),
             allow_python_layers=allow_python_layers,
+            share_memory=True,
         ) as net:
             for path in comma_list(weights):
                 _log.info("%s", net.copy_from(path))

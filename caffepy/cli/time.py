@@ -43,7 +43,9 @@ def command(model: str, iterations: int, phase: str, gpu: str, threads: int | No
     with logged():
         backend = open_backend(gpu, threads)
         number = caffe_pb2.Phase.Value(phase.upper())
-        with Net(model, number, backend, level=level, stages=comma_list(stage)) as net:
+        with Net(
+            model, number, backend, level=level, stages=comma_list(stage), share_memory=number == caffe_pb2.TRAIN
+        ) as net:
             _log.info("Performing Forward")
             net.forward()
             _log.info("Initial loss: %g", net.loss())

@@ -236,7 +236,12 @@ def _train(
         if out.is_terminal:
             observers.append(stack.enter_context(Progress(out)))
         solver = get_solver(
-            source, backend, data=data, allow_python_layers=flags.allow_python_layers, observers=observers
+            source,
+            backend,
+            data=data,
+            allow_python_layers=flags.allow_python_layers,
+            share_memory=True,
+            observers=observers,
         )
         stack.callback(solver.close)
         _log.info(

@@ -40,9 +40,12 @@ def get_solver(
     *,
     data: DataOptions | None = None,
     allow_python_layers: bool = False,
+    share_memory: bool = False,
     observers: Iterable[Observer] = (),
 ) -> Solver:
     """The solver that a solver.prototxt (its path or its message) describes, of the class that its ``type`` names.
+
+    The other arguments are those of `Solver`.
 
     Raises:
         CaffepyError: the file cannot be read, or the solver or its nets cannot be built.
@@ -57,4 +60,12 @@ def get_solver(
         chosen = solver_class(param.type)
     except SolverError as error:
         raise refused(lines, "type", str(error)) from None
-    return chosen(param, lines, backend, data=data, allow_python_layers=allow_python_layers, observers=observers)
+    return chosen(
+        param,
+        lines,
+        backend,
+        data=data,
+        allow_python_layers=allow_python_layers,
+        share_memory=share_memory,
+        observers=observers,
+    )

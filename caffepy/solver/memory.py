@@ -17,15 +17,16 @@ def check_memory(net: Net, test_nets: Sequence[Net], history_count: int) -> None
 
     A net by itself was refused where its values do not fit; to train, each learnable blob is needed ``2 +
     history_count`` times more (all data in one array, all diffs, the history), and each top that the backward pass goes
-    through has a diff.
+    through has a diff, unless blobs share memory.
 
     Raises:
         SolverError: with the bytes needed and available, and the layer that needs most.
     """
     available = net.backend.available_memory()
     learned = {id(param.blob): param.blob for param in net.learnable_params}
-    needs = [_need(entry, set(learned), history_count) for entry in net.entries]
-    total = sum(needs) + sum(_need(entry, set(), 0) for test_net in test_nets for entry in test_net.entries)
+    needs = [_need(net, entry, set(learned), history_count) for entry in net.entries]
+    total = sum(needs) + sum(_need(test_net, entry, set(), 0) for test_net in test_nets for entry in test_net.entries)
+    total += sum(each.memory.size for each in (net, *test_nets) if each.memory) * net.backend.dtype.itemsize
     if total <= available:
         return
     worst = max(range(len(needs)), key=needs.__getitem__, default=-1)
@@ -41,7 +42,11 @@ def check_memory(net: Net, test_nets: Sequence[Net], history_count: int) -> None
     )
 
 
-def _need(entry: Entry, learned: set[int], history_count: int) -> int:
-    tops = sum(blob.unallocated + (blob.unallocated_diff if entry.need_backward else 0) for blob in entry.top)
+def _need(net: Net, entry: Entry, learned: set[int], history_count: int) -> int:
+    tops = 0
+    for blob in entry.top:
+        data, diff = net.memory.owns(blob) if net.memory else (False, False)
+        tops += 0 if data else blob.unallocated
+        tops += blob.unallocated_diff if entry.need_backward and not diff else 0
     own = sum(blob.count for blob in entry.layer.blobs if id(blob) in learned)
     return tops + own * entry.layer.backend.dtype.itemsize * (2 + history_count)

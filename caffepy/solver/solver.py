@@ -50,6 +50,9 @@ class Solver(ABC):
         backend: where nets run; the CPU unless given.
         data: how data layers read.
         allow_python_layers: see `Net`.
+        share_memory: let the blobs of the train net, and those of each test net, lie in the same memory where they are
+            not needed at the same time: for who looks at weights, outputs and losses only. See `Net`. With debug_info,
+            which looks at all of them, they do not.
         observers: who is told of iterations, displays, tests and snapshots.
 
     Raises:
@@ -67,6 +70,7 @@ class Solver(ABC):
         *,
         data: DataOptions | None = None,
         allow_python_layers: bool = False,
+        share_memory: bool = False,
         observers: Iterable[Observer] = (),
     ) -> None:
         self.param = param
@@ -90,6 +94,7 @@ class Solver(ABC):
                 data=options,
                 allow_python_layers=allow_python_layers,
                 unfilled=unfilled,
+                share_memory=share_memory and not param.debug_info,
             )
 
         self.test_nets: list[Net] = []
@@ -352,9 +357,10 @@ class Solver(ABC):
         """Take the history back from blobs in the order of `history_blobs`."""
         count = len(self.net.learnable_params)
         for i, array in enumerate(self.history):
-            own = blobs[i * count : (i + 1) * count]
-            if own:
-                array[...] = self.backend.asarray(np.concatenate([blob.reshape(-1) for blob in own]))
+            begin = 0
+            for blob in blobs[i * count : (i + 1) * count]:
+                array[begin : begin + blob.size] = self.backend.asarray(blob.reshape(-1))
+                begin += blob.size
 
     def close(self) -> None:
         """Let go of the nets' databases and threads."""

@@ -16,6 +16,7 @@ from caffepy.net.memory import _RULES, Piece, SharedMemory, _place, _rule
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net, read_net
 from caffepy.proto.text import Lines
+from caffepy.solver import Solver, get_solver
 from caffepy.testing import Case, LayerUnderTest
 from tests.net.from_text import net_of
 from tests.net.square_loss import SquareLoss
@@ -319,6 +320,36 @@ def test_backward_reads_only_what_the_rules_say(case):
     for kept, shared in zip(run(False), run(True), strict=True):
         np.testing.assert_array_equal(shared, kept)
         assert np.isfinite(kept).all()
+
+
+def _trained(share: bool, **settings) -> tuple[Solver, np.ndarray]:
+    param = caffe_pb2.SolverParameter(
+        net_param=read_net(MODELS / "lenet" / "train_val.prototxt")[0], base_lr=0.01, lr_policy="fixed", momentum=0.9,
+        random_seed=3, test_iter=[2], test_interval=2, iter_size=2, snapshot_after_train=False, **settings,
+    )  # fmt: skip
+    net = caffe_pb2.NetParameter.FromString(param.net_param.SerializeToString())
+    net.ClearField("layer")
+    net.layer.extend(parse_net(_model("lenet", 4))[0].layer[:1])
+    net.layer.extend(layer for layer in param.net_param.layer if layer.type != "Data")
+    param.net_param.CopyFrom(net)
+    solver = get_solver(param, share_memory=share)
+    solver.step(3)
+    results = [param.blob.data.reshape(-1) for param in solver.net.learnable_params]
+    tested = solver.test(0)
+    return solver, np.concatenate([*results, [output.value for output in tested.outputs]])
+
+
+def test_a_solver_computes_the_same_bits_with_its_test_nets():
+    kept, shared = _trained(False), _trained(True)
+    np.testing.assert_array_equal(shared[1], kept[1])
+    assert [net.memory is None for net in (kept[0].net, *kept[0].test_nets)] == [True, True]
+    assert [net.memory is None for net in (shared[0].net, *shared[0].test_nets)] == [False, False]
+
+
+def test_debug_info_looks_at_every_blob():
+    solver, _ = _trained(True, debug_info=True)
+    assert solver.net.memory is None
+    assert solver.test_nets[0].memory is None
 
 
 def test_places_do_not_overlap_while_needed_and_are_filled_when_free():

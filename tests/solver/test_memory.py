@@ -54,3 +54,16 @@ def test_the_history_and_test_nets_count(net, monkeypatch):
         check_memory(net, [], 2)
     with pytest.raises(SolverError, match="out of memory"):
         check_memory(net, [Net(parse_net(NET), caffe_pb2.TEST)], 1)
+
+
+def test_shared_memory_counts_once(monkeypatch):
+    net = Net(parse_net(NET), caffe_pb2.TRAIN, share_memory=True)
+    # Data of h and y, and the diff of y; that of h lies where y was, which backward has read by then.
+    assert net.memory.size == 128 + 512 + 512
+    kept = 10 * (100 + 50) + 1
+    needed = 4 * (kept + net.memory.size + WEIGHTS)
+    monkeypatch.setattr(get_backend(), "available_memory", lambda: needed, raising=False)
+    check_memory(net, [], 1)
+    monkeypatch.setattr(get_backend(), "available_memory", lambda: needed - 1, raising=False)
+    with pytest.raises(SolverError, match="out of memory"):
+        check_memory(net, [], 1)

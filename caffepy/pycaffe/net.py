@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
@@ -101,6 +102,9 @@ class Net:
     def _hold(self, engine: engines.Net) -> None:
         #: The net itself, for what pycaffe has no words for.
         self.engine = engine
+        # Scripts do not close nets, they forget them.
+        self._closer = weakref.finalize(engine, _close, engine.layers)
+        self._closer.atexit = False
         host = Mirrors()
         self._blob_names = list(engine.blobs)
         self._blobs = [host.blob(blob) for blob in engine.blobs.values()]
@@ -368,8 +372,8 @@ class Net:
         return self.engine.phase
 
     def close(self) -> None:
-        """Let go of databases and threads."""
-        self.engine.close()
+        """Let go of databases and threads; a net that nothing refers to any more does so by itself."""
+        self._closer()
 
     def __enter__(self: _Net) -> _Net:
         return self
@@ -402,6 +406,11 @@ class Net:
                     f"Its blobs: {', '.join(self._blob_names)}."
                 )
         return wanted
+
+
+def _close(layers: list[Layer]) -> None:
+    for layer in layers:
+        layer.close()
 
 
 def _fill(array: NDArray[Any], values: Any, complaint: str) -> None:

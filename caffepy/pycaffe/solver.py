@@ -158,8 +158,9 @@ class Solver:
         self.engine.observers.append(_Callback(on_start, on_gradients_ready))
 
     def close(self) -> None:
-        """Let go of the nets' databases and threads."""
-        self.engine.close()
+        """Let go of the nets' databases and threads; as `Net.close`."""
+        for net in (self.net, *self.test_nets):
+            net.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.engine.type} of net '{self.net.name}', iteration {self.iter}>"

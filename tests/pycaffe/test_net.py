@@ -11,6 +11,7 @@ import pytest
 
 import caffepy as caffe
 from caffepy.errors import LayerError, NetError, ParseError, WeightsError
+from caffepy.layers.convolution import Convolution
 from caffepy.proto import caffe_pb2
 from tests.pycaffe.nets import DEPLOY, REGRESSION, make, write
 
@@ -215,8 +216,19 @@ def test_rows_in_memory(tmp_path, device):
         make(tmp_path, DEPLOY).set_input_arrays(rows, np.zeros(4, "f4"))
 
 
-def test_it_closes(tmp_path, monkeypatch):
+def test_it_closes_once_and_when_it_is_forgotten(tmp_path, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Convolution, "close", lambda layer: closed.append(layer.name))
     with make(tmp_path, DEPLOY) as net:
-        closed = []
-        monkeypatch.setattr(type(net.layers[1]), "close", lambda layer: closed.append(layer.name))
+        assert not closed
     assert closed == ["conv"]
+    net.close()
+    del net
+    gc.collect()
+    assert closed == ["conv"]
+    net = make(tmp_path, DEPLOY)
+    blob = net.blobs["data"]
+    del net
+    gc.collect()
+    assert closed == ["conv"] * 2
+    assert blob.data.shape == (2, 3, 8, 6)

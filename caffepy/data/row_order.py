@@ -37,7 +37,11 @@ class RowOrder:
         self._permutation: tuple[int, int, NDArray[np.int64]] = (-1, -1, np.empty(0, np.int64))
 
     def runs(self, ordinal: int, count: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Rows ``ordinal`` to ``ordinal + count - 1``, in order, cut where a file ends: (file, rows of it)."""
+        """Rows ``ordinal`` to ``ordinal + count - 1``, in order, cut where they go on in another file: (file, rows)."""
+        if self._rows is None and len(self._counts) == 1 and count >= 2 * self.count:
+            # Else a file of few rows is taken once for each time that a batch goes through it.
+            yield 0, np.arange(ordinal, ordinal + count, dtype=np.int64) % self.count
+            return
         while count:
             epoch, place = divmod(ordinal, self.count)
             files = self._files_of(epoch)

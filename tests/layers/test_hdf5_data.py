@@ -126,6 +126,23 @@ def test_the_order_is_that_of_the_streams():
             assert rows.tolist() == Stream(7, "d", "rows", file).permutation(COUNTS[file], epoch).tolist()
 
 
+@pytest.mark.parametrize("count", [1, 5, 6, 7, 20])
+@pytest.mark.parametrize("ordinal", [0, 2, 10**12])
+def test_one_file_again_and_again(count, ordinal):
+    runs = list(RowOrder([3], 5, "d").runs(ordinal, count))
+    assert {file for file, _ in runs} == {0}
+    assert np.concatenate([rows for _, rows in runs]).tolist() == [(ordinal + i) % 3 for i in range(count)]
+    assert len(runs) == 1 or count < 6
+
+
+def test_a_batch_of_the_one_row_there_is_does_not_take_it_time_and_again(backend, tmp_path, reading):
+    write(tmp_path / "a.h5", DATA[:1], LABEL[:1])
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.h5")
+    with net(backend, tmp_path, "batch_size: 100000") as made:
+        made.forward()
+        assert (made.blobs["data"].data == DATA[0]).all()
+
+
 def test_files_without_rows_are_passed_over():
     assert [(f, r.tolist()) for f, r in RowOrder((0, 2, 0, 1, 0), 1, "d").runs(1, 4)] == [
         (1, [1]), (3, [0]), (1, [0, 1]),

@@ -98,7 +98,7 @@ class Detector(Net):
             ShapeError: nothing of the window is in the image.
         """
         box = np.array(window, np.float64)
-        top, left, bottom, right = box.astype(int)
+        top, left, bottom, right = np.maximum(box.astype(int), 0)
         plain = im[top:bottom, left:right]
         if plain.size == 0:
             raise io.ShapeError(f"window {tuple(window)} (ymin, xmin, ymax, xmax) has no pixel in an image {im.shape}.")

@@ -39,7 +39,7 @@ def test_links_lead_to_files(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/custom_layers.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/custom_layers.md", "docs/from_pycaffe.md", "docs/tutorial.md"])
 def test_python_blocks_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, in one namespace, from the repository's root, as a reader would paste them."""
     monkeypatch.chdir(ROOT)

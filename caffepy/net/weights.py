@@ -13,14 +13,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.errors import CaffepyError, WeightsError
 from caffepy.layer import Layer
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.proto import caffe_pb2
-from caffepy.proto.arrays import blob_arrays, blob_shape, encode_blob, write_message_with_blobs
+from caffepy.proto.arrays import blob_shape, encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write
-from caffepy.proto.read import MAX_BINARY, read_binary
+from caffepy.proto.read import MAX_BINARY
+from caffepy.proto.stored_blobs import Numbers, StoredBlobs, open_binary
 from caffepy.proto.text import Lines
 from caffepy.proto.upgrade import upgrade_net
 
@@ -88,8 +90,12 @@ def load_weights(net: Net, path: str | os.PathLike[str]) -> Report:
 def _load_binary(net: Net, path: str | os.PathLike[str]) -> Report:
     source = os.fspath(path)
     param = caffe_pb2.NetParameter()
-    read_binary(source, param)
-    upgrade_net(param, Lines.unknown(source))
+    with open_binary(source, param) as stored:
+        upgrade_net(param, Lines.unknown(source))
+        return _copy_stored(net, param, stored, source)
+
+
+def _copy_stored(net: Net, param: caffe_pb2.NetParameter, stored_blobs: StoredBlobs, source: str) -> Report:
     report = Report(source)
     targets = _Targets(net)
     for stored in param.layer:
@@ -107,17 +113,23 @@ def _load_binary(net: Net, path: str | os.PathLike[str]) -> Report:
             legacy = proto.HasField("num") or proto.HasField("channels")
             if not _shapes_equal(blob.shape, shape, legacy):
                 raise _mismatch(layer, i, shape, blob, source)
-            values, diff = blob_arrays(proto)
-            if len(values) != math.prod(shape):
+            values, diff = stored_blobs.numbers(proto)
+            if values.count != math.prod(shape):
                 raise WeightsError(
-                    f"{source}: layer '{layer.name}', blob {i}: {len(values)} values for shape {_text(shape)} "
+                    f"{source}: layer '{layer.name}', blob {i}: {values.count} values for shape {_text(shape)} "
                     "(Check failed: count_ == proto.data_size()). The file is damaged."
                 )
-            blob.data[...] = net.backend.asarray(values.reshape(blob.shape))
-            if len(diff) == blob.count:
-                blob.diff[...] = net.backend.asarray(diff.reshape(blob.shape))
+            _copy(net, values, blob.data)
+            if diff.count == blob.count:
+                _copy(net, diff, blob.diff)
         report.loaded.append(stored.name)
     return report
+
+
+def _copy(net: Net, numbers: Numbers, out: Array) -> None:
+    flat = out.reshape(-1)
+    for begin, piece in numbers.pieces():
+        flat[begin : begin + len(piece)] = net.backend.asarray(piece)
 
 
 def _load_hdf5(net: Net, path: str | os.PathLike[str]) -> Report:

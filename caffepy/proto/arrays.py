@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from caffepy.proto import caffe_pb2
 
-__all__ = ["blob_array", "blob_arrays", "blob_shape", "encode_blob", "write_message_with_blobs"]
+__all__ = ["blob_array", "blob_arrays", "blob_shape", "encode_blob", "field_header", "write_message_with_blobs"]
 
 _BYTES = 2  # wire type: length and payload
 _FIXED = {1: 8, 5: 4}  # wire types of so many bytes
@@ -58,12 +58,12 @@ def blob_arrays(blob: caffe_pb2.BlobProto) -> tuple[NDArray[Any], NDArray[Any]]:
 def encode_blob(data: NDArray[Any], diff: NDArray[Any] | None = None) -> list[bytes | memoryview]:
     """A BlobProto's bytes, in pieces: shape, data and, where given, diff, as Caffe writes them."""
     shape = caffe_pb2.BlobShape(dim=data.shape).SerializeToString()
-    pieces: list[bytes | memoryview] = [_header(7, len(shape)), shape]
+    pieces: list[bytes | memoryview] = [field_header(7, len(shape)), shape]
     for values, what in ((data, "data"), (diff, "diff")):
         if values is not None:
             double = values.dtype == np.float64
             flat = np.ascontiguousarray(values, "<f8" if double else "<f4").reshape(-1)
-            pieces += [_header(_FIELDS[what][double], flat.nbytes), flat.view(np.uint8).data]
+            pieces += [field_header(_FIELDS[what][double], flat.nbytes), flat.view(np.uint8).data]
     return pieces
 
 
@@ -80,15 +80,16 @@ def write_message_with_blobs(
     """
     pieces: list[bytes | memoryview] = [message.SerializeToString()]
     for blob in blobs:
-        pieces.append(_header(field, sum(len(piece) for piece in blob)))
+        pieces.append(field_header(field, sum(len(piece) for piece in blob)))
         pieces.extend(blob)
     if outer_field is not None:
-        file.write(_header(outer_field, sum(len(piece) for piece in pieces)))
+        file.write(field_header(outer_field, sum(len(piece) for piece in pieces)))
     for piece in pieces:
         file.write(piece)
 
 
-def _header(field: int, length: int) -> bytes:
+def field_header(field: int, length: int) -> bytes:
+    """What stands before a field of ``length`` bytes in the wire format."""
     return _encode_varint(field << 3 | _BYTES) + _encode_varint(length)
 
 

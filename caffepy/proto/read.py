@@ -25,6 +25,7 @@ from caffepy.proto.upgrade import default_snapshot_prefix, upgrade_net, upgrade_
 
 __all__ = [
     "check_binary",
+    "parse_binary",
     "parse_net",
     "parse_solver",
     "read_binary",
@@ -100,12 +101,21 @@ def read_binary(path: StrPath, message: Message) -> None:
     wanted = str(message.DESCRIPTOR.name)
     data = _read_bytes(path, MAX_BINARY, _CALLED.get(wanted, "weights"), WeightsError)
     _refuse_kind(path, data[:HEAD], wanted)
+    parse_binary(path, data, message, len(data))
+
+
+def parse_binary(path: StrPath, data: bytes, message: Message, size: int) -> None:
+    """Fill ``message`` from what `read_binary` has read; errors name ``path`` and its ``size``.
+
+    Raises WeightsError as `read_binary` does.
+    """
+    wanted = str(message.DESCRIPTOR.name)
     failure = _decode(data, message)
     # Some numbers of another message's fields are also fields of this one; forks' fields are unknown too, and kept.
     other = _other_message(data, wanted) if failure or len(UnknownFieldSet(message)) else ""
     if failure or other:
         failure = failure or "it is another kind of file"
-        raise WeightsError(f"{os.fspath(path)}: Failed to parse {wanted} file: {failure} ({len(data):,} bytes).{other}")
+        raise WeightsError(f"{os.fspath(path)}: Failed to parse {wanted} file: {failure} ({size:,} bytes).{other}")
 
 
 def check_binary(path: StrPath, message: Message) -> bytes:

@@ -21,9 +21,10 @@ from caffepy.errors import CaffepyError, SolverError, WeightsError
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, is_hdf5, not_written
 from caffepy.proto import caffe_pb2
-from caffepy.proto.arrays import blob_array, encode_blob, write_message_with_blobs
+from caffepy.proto.arrays import encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
 from caffepy.proto.read import check_binary, read_binary
+from caffepy.proto.stored_blobs import open_binary
 from caffepy.solver.lr_policy import current_step
 
 if TYPE_CHECKING:
@@ -119,10 +120,11 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         iteration, learned_net, history = _read_hdf5(solver, source)
     else:
         state = caffe_pb2.SolverState()
-        read_binary(source, state)
-        iteration, learned_net = state.iter, state.learned_net
-        history = [blob_array(blob) for blob in state.history]
-        _check_history(solver, [blob.size for blob in history], source)
+        with open_binary(source, state) as stored:
+            iteration, learned_net = state.iter, state.learned_net
+            values = [stored.numbers(blob)[0] for blob in state.history]
+            _check_history(solver, [numbers.count for numbers in values], source)
+            history = [numbers.array() for numbers in values]
     if iteration < 0:
         raise WeightsError(f"{source}: iteration {iteration} is negative. The file is damaged.")
     if learned_net:

@@ -25,6 +25,8 @@ __all__ = ["Lines", "parse_text", "to_text"]
 MessageT = TypeVar("MessageT", bound=Message)
 
 MAX_DEPTH: Final = 64
+# Far more layers than any net has. Without a limit a text of millions is read for minutes before anything is refused.
+MAX_BLOCKS: Final = 50_000
 
 _CLOSER = {"{": "}", "<": ">"}
 _BOOLS = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
@@ -196,7 +198,10 @@ class _Parser:
         opened = tokens.line
         tokens.advance()
         if field.repeated:
-            inner = getattr(message, field.name).add()
+            blocks = getattr(message, field.name)
+            if len(blocks) >= MAX_BLOCKS:
+                tokens.fail(f"more than {MAX_BLOCKS:,} blocks '{field.name}': so many are not read.")
+            inner = blocks.add()
         else:
             inner = getattr(message, field.name)
             inner.SetInParent()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 import caffepy
+from caffepy import Net
 from caffepy.errors import LayerError, NetError, ParseError
 from caffepy.layer import get_layer_class, layer_types
 from caffepy.proto import caffe_pb2
 from caffepy.proto.forks import FORK_LAYERS
+from caffepy.proto.read import parse_net
 from tests.net.from_text import net_of
 from tests.net.square_loss import SquareLoss
 
@@ -271,8 +273,11 @@ def test_an_unknown_bottom_in_a_large_net_lists_the_last_tops_before_it():
 
 
 def test_a_net_of_more_layers_than_any_has():
-    text = 'layer { name: "s" type: "Silence" bottom: "data" }\n' * 50_001
-    _refused(text, r"^net.prototxt: the net has 50,002 layers; at most 50,000 are built")
+    param, lines = parse_net(DATA, "net.prototxt")
+    silence = caffe_pb2.LayerParameter(name="s", type="Silence", bottom=["data"])
+    param.layer.extend([silence] * 50_000)
+    with pytest.raises(NetError, match=r"^net.prototxt: the net has 50,001 layers; at most 50,000 are built"):
+        Net((param, lines))
 
 
 def test_a_shape_that_no_blob_may_have_names_the_layer():

@@ -425,6 +425,15 @@ def test_a_string_may_hold_any_number_of_escapes(quote: str, count: int) -> None
             filler(unclosed)
 
 
+@pytest.mark.parametrize("block", ["layer { }", "layers { }", "input_shape { }"])
+def test_blocks_of_one_field_are_limited(block: str) -> None:
+    """A text of a million layers took minutes to read, for nothing."""
+    limit = 50_000
+    assert len(getattr(net(f"{block}\n" * limit), block.split()[0])) == limit
+    with pytest.raises(ParseError, match=rf"^f:50001:\d+: more than 50,000 blocks '{block.split()[0]}'"):
+        net(f"{block}\n" * (limit + 1))
+
+
 def test_escapes_take_no_memory_each() -> None:
     """A file of nothing else once took all the memory there was."""
     text = "type: '" + "\\" * 4_000_000

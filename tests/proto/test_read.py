@@ -240,9 +240,9 @@ def test_more_than_memory_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
     Path("w").write_bytes(bytes(1234))
     monkeypatch.setattr(read, "_bounded", exhausted)
-    with pytest.raises(WeightsError, match="^w: out of memory: the file has 1,234 bytes"):
+    with pytest.raises(WeightsError, match=r"^w: out of memory: the file has 1,234 bytes"):
         read_binary("w", NetParameter())
-    with pytest.raises(ParseError, match="^w: out of memory: the file has 1,234 bytes"):
+    with pytest.raises(ParseError, match=r"^w: out of memory: the file has 1,234 bytes"):
         read_net("w")
 
 

@@ -34,7 +34,7 @@ def _layer(kind: str, tops: str, *blocks: str) -> bytes:
     return text.encode()
 
 
-def net_of(kind: str) -> bytes:
+def net_of(kind: str, settings: str = "") -> bytes:
     """A net of one data layer with sound settings."""
     param, source = {
         "WindowData": ("window_data_param", "windows.txt"),
@@ -43,7 +43,7 @@ def net_of(kind: str) -> bytes:
     }[kind]
     tops = 'top: "data" top: "label"'
     transform = "" if kind == "HDF5Data" else "transform_param { crop_size: 3 }"
-    return _layer(kind, tops, f'{param} {{ source: "{source}" batch_size: 2 }}', transform)
+    return _layer(kind, tops, f'{param} {{ source: "{source}" batch_size: 2 {settings} }}', transform)
 
 
 def _transform(dice: Dice, files: dict[str, bytes], crop: int = 0) -> str:
@@ -141,6 +141,21 @@ def boxes(dice: Dice) -> Attack:
     files = {"windows.txt": lines.encode(), **_pictures()}
     _window_net(dice, files)
     return Attack(f"a window {box}", files)
+
+
+@windows
+def numbers_of_a_window(dice: Dice) -> Attack:
+    words = ["1", "0.9", "2", "3", "12", "14"]
+    place = dice.below(6)
+    words[place] = dice.pick(["nan", "inf", "-inf", "1e300", "1e999", "x", "0x1", "1,5", "1_0", "9" * 5000])
+    if dice.chance(0.3):
+        place = dice.pick([0, 2, 3, 4, 5])
+        words[place] = dice.pick(["1.5", "2147483648", "-2147483649", "1e10", "0" if place == 0 else "0.5"])
+    files = {"windows.txt": f"# 0\na.jpg\n3\n24\n20\n1\n{' '.join(words)}\n".encode(), **_pictures()}
+    files["net.prototxt"] = net_of("WindowData", "fg_fraction: 1")
+    # NumPy's numbers may have an underscore between digits, as Python's; an overlap may be any.
+    good = words[place] == "1_0" or (place == 1 and words[place] == "1e300")
+    return Attack(f"a window {[word[:12] for word in words]}", files, not good)
 
 
 @windows

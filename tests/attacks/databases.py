@@ -124,6 +124,34 @@ def damaged_pages(dice: Dice) -> Attack:
     return Attack("; ".join(notes), {"db/data.mdb": bytes(data)})
 
 
+def _big_values(data: bytes) -> list[tuple[int, int]]:
+    """Where a page says of a value that it has pages of its own: the places of its length and of its first page."""
+    found = []
+    for page in range(0, len(data), 4096):
+        flags, lower = struct.unpack_from("<HH", data, page + 10)
+        if flags == 2:
+            for offset in struct.unpack_from(f"<{(lower - 16) // 2}H", data, page + 16):
+                kind, key = struct.unpack_from("<HH", data, page + offset + 4)
+                if kind & 1:
+                    found.append((page + offset, page + offset + 8 + key))
+    return found
+
+
+@files
+def values_of_pages_elsewhere(dice: Dice) -> Attack:
+    """Values that begin or end behind the file, or before its first page of records."""
+    data = bytearray(base("deep lmdb"))
+    pages = len(data) // 4096
+    length, first = dice.pick(_big_values(data))
+    if dice.chance(0.5):
+        value = dice.pick([0, 1, pages, pages + 1, 2**31, 2**52, 2**63, 2**64 - 1])
+        data[first : first + 8] = value.to_bytes(8, "little")
+        return Attack(f"a value on page {value} of {pages}", {"db/data.mdb": bytes(data)}, True)
+    value = dice.pick([pages * 4096, 2**31 - 1, 2**31, 2**32 - 1])
+    data[length : length + 4] = value.to_bytes(4, "little")
+    return Attack(f"a value of {value} bytes", {"db/data.mdb": bytes(data)}, True)
+
+
 @files
 def exchanged_pages(dice: Dice) -> Attack:
     data = base("deep lmdb")

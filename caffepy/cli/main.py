@@ -20,6 +20,7 @@ _LONGEST = 20_000
 COMMANDS = {
     "train": "Train a net as a solver.prototxt says, or go on with it.",
     "test": "Measure a net with weights: accuracy and loss.",
+    "gradcheck": "Check the gradients of every layer of a net.",
     "time": "Measure how long each layer takes, forward and backward.",
     "summary": "Show a net's layers, shapes, parameters, multiply-adds and memory.",
     "convert-imageset": "Make a database of images from a list of files and labels.",

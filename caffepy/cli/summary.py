@@ -12,7 +12,7 @@ from caffepy.cli.options import comma_list, state_options
 if TYPE_CHECKING:
     from caffepy.net.summary import LayerSummary, NetSummary
 
-__all__ = ["command"]
+__all__ = ["command", "parse_shape"]
 
 
 @click.command("summary", cls=CaffeCommand)
@@ -42,7 +42,7 @@ def command(net: str | None, model: str | None, phase: str, shapes: tuple[str, .
     from caffepy.proto import caffe_pb2
     from caffepy.proto.read import read_net
 
-    given = dict(_shape(text) for text in shapes)
+    given = dict(parse_shape(text) for text in shapes)
     number = caffe_pb2.Phase.Value(phase.upper())
     stages = comma_list(stage)
     param, lines = read_net(path)
@@ -91,7 +91,8 @@ def _mebibytes(size: int) -> str:
     return f"{size / 2**20:,.2f}"
 
 
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``data=1,3,227,227`` as a name and a shape."""
     name, _, sizes = text.partition("=")
     parts = sizes.replace("x", ",").split(",")
     if not name or not all(part.strip().isdigit() for part in parts):

@@ -23,6 +23,13 @@ __all__ = ["LayerSummary", "NetSummary", "multiply_adds", "net_without_data", "s
 
 #: Layers whose tops are the memory of their bottom.
 _SHARING = ("Flatten", "Reshape", "Split")
+#: Where the batch_size of data layers is.
+_BATCHED = {
+    "Data": "data_param",
+    "HDF5Data": "hdf5_data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+}
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ def net_without_data(
     shapes: Mapping[str, tuple[int, ...]],
     level: int = 0,
     stages: Iterable[str] = (),
+    batch: int | None = None,
 ) -> caffe_pb2.NetParameter:
     """A copy of ``param`` whose data layers are Input layers wherever their data is not there or ``shapes`` says so.
 
@@ -125,6 +133,7 @@ def net_without_data(
 
     Args:
         shapes: by the name of a top that no layer computes; other tops of its layer get ``(N,)``, as labels have.
+        batch: the most that the batch_size of a data layer may be; as it is unless given.
 
     Raises:
         NetError: a name that no such top has, or a data layer whose shape cannot be known.
@@ -138,6 +147,9 @@ def net_without_data(
         if layer.bottom or not layer.top or not included(layer, state, where):
             continue
         known += layer.top
+        if batch is not None and (field := _BATCHED.get(layer.type)):
+            settings = getattr(layer, field)
+            settings.batch_size = min(settings.batch_size, batch)
         given = {j: shapes[name] for j, name in enumerate(layer.top) if name in shapes}
         if not given and layer.type == "Data":
             given = _data_shape(layer, where)

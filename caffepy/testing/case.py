@@ -42,6 +42,7 @@ class Case:
         kind: row of `caffepy.testing.tolerances`; that of the layer's type unless given.
         waived: checks of `caffepy.testing.check_layer`, by name, that this case cannot pass, each with the reason:
             ``{"batch": "the shape in the prototxt is absolute"}``. A waived check that passes is an error.
+        allow_python_layers: the prototxt may name Python code to run.
     """
 
     prototxt: str
@@ -60,6 +61,7 @@ class Case:
     blobs_checked: Sequence[int] | None = None
     kind: str = ""
     waived: Mapping[str, str] = field(default_factory=dict)
+    allow_python_layers: bool = False
 
     @property
     def title(self) -> str:

@@ -15,6 +15,7 @@ dodged: where a direction disagrees the step is made smaller, twice; a kink then
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,32 @@ from caffepy.testing.case import Case
 from caffepy.testing.layer_under_test import LayerUnderTest, poisoned
 from caffepy.testing.tolerances import tolerance
 
-__all__ = ["check_gradient"]
+__all__ = ["Comparison", "check_gradient", "compare_gradients"]
 
 Values = NDArray[Any]
 
 # A failure is searched for its worst element among this many.
 _EXAMINED = 200
 _SHRINK = (1.0, 0.1, 0.01)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What backward gave for one blob, against differences of forward.
+
+    Attributes:
+        name: ``bottom[0]`` or ``blobs[1]``.
+        size: how many values it has.
+        error: the largest difference met, relative to the sum of the magnitudes that were added; infinite for NaN.
+        effect: whether anything but zeros was compared.
+        failure: both derivatives and the worst element, or the empty string.
+    """
+
+    name: str
+    size: int
+    error: float
+    effect: bool
+    failure: str
 
 
 class _Probe:
@@ -99,8 +119,7 @@ def _elements(shape: tuple[int, ...], most: int | None, random: np.random.Genera
 def _agree(probe: _Probe, values: Values, diff: Values, direction: Values, step: float) -> tuple[bool, float, float]:
     """Whether the slope and the derivative along ``direction`` agree at some step, and both."""
     near = tolerance("gradient", np.float64)
-    part = diff * direction
-    got, scale = float(part.sum()), float(np.abs(part).sum())
+    got, scale = _derivative(diff, direction)
     expected = float("nan")
     for shrink in _SHRINK:
         slope = probe.slope(values, direction, step * shrink)
@@ -109,6 +128,12 @@ def _agree(probe: _Probe, values: Values, diff: Values, direction: Values, step:
         if abs(slope - got) <= near.atol / shrink + near.rtol * max(scale, abs(slope)):
             return True, slope, got
     return False, expected, got
+
+
+def _derivative(diff: Values, direction: Values) -> tuple[float, float]:
+    """Along ``direction``, and the sum of the magnitudes that were added."""
+    part = diff * direction
+    return float(part.sum()), float(np.abs(part).sum())
 
 
 def _worst_element(probe: _Probe, values: Values, diff: Values, step: float, random: np.random.Generator) -> str:
@@ -143,35 +168,46 @@ def check_gradient(
         AssertionError: names each blob that disagrees, with the derivative expected (from forward) and got (from
             backward) and the worst element; or says that nothing had any effect, when the case checks nothing.
     """
+    found = compare_gradients(case, backend, directions=directions, exhaustive=exhaustive, step=step)
+    failures = [f"  {one.name}.diff: {one.failure}" for one in found if one.failure]
+    if failures:
+        raise AssertionError(f"{case.title} on {backend}: wrong gradient\n" + "\n".join(failures))
+    if found and case.tops and not any(one.effect for one in found):
+        raise AssertionError(
+            f"{case.title} on {backend}: no bottom and no learnable blob has any effect on the tops, so nothing was "
+            "checked. Give the case values (draw, draw_blobs) for which it has."
+        )
+
+
+def compare_gradients(
+    case: Case, backend: str = "cpu", *, directions: int = 3, exhaustive: bool = False, step: float = 1e-5
+) -> list[Comparison]:
+    """What `check_gradient` finds, blob by blob; takes the same arguments."""
     probe = _Probe(case, backend)
     under = probe.under
     random = np.random.default_rng(2015)
-    bottoms = _gradient_bottoms(case, under)
     blobs = case.blobs_checked if case.blobs_checked is not None else range(len(under.layer.blobs))
-    targets = [(f"bottom[{i}].diff", under.values[i], probe.bottom_diffs[i]) for i in bottoms]
-    targets += [(f"blobs[{j}].diff", under.blob_values[j], probe.blob_diffs[j]) for j in blobs]
-    failures = []
-    effect = False
+    bottoms = _gradient_bottoms(case, under)
+    targets = [(f"bottom[{i}]", under.values[i], probe.bottom_diffs[i]) for i in bottoms]
+    targets += [(f"blobs[{j}]", under.blob_values[j], probe.blob_diffs[j]) for j in blobs]
+    found = []
     for name, values, diff in targets:
         if exhaustive:
             ways = _elements(values.shape, None, random)
         else:
             ways = _directions(values.shape, directions, random)
+        worst, effect, failure = 0.0, False, ""
         for direction in ways:
             agree, expected, got = _agree(probe, values, diff, direction, step)
             effect = effect or expected != 0 or got != 0
+            error = abs(expected - got) / max(_derivative(diff, direction)[1], abs(expected), 1e-300)
+            worst = max(worst, error) if np.isfinite(error) else np.inf
             if not agree:
-                detail = _worst_element(probe, values, diff, step, random)
-                failures.append(
-                    f"  {name}: along a direction expected {expected:.9g} (central difference of forward), "
-                    f"got {got:.9g}; {detail}"
+                failure = (
+                    f"along a direction expected {expected:.9g} (central difference of forward), got {got:.9g}; "
+                    f"{_worst_element(probe, values, diff, step, random)}"
                 )
                 break
+        found.append(Comparison(name, values.size, worst, effect, failure))
     under.close()
-    if failures:
-        raise AssertionError(f"{case.title} on {backend}: wrong gradient\n" + "\n".join(failures))
-    if targets and case.tops and not effect:
-        raise AssertionError(
-            f"{case.title} on {backend}: no bottom and no learnable blob has any effect on the tops, so nothing was "
-            "checked. Give the case values (draw, draw_blobs) for which it has."
-        )
+    return found

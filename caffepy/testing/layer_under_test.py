@@ -114,7 +114,7 @@ class LayerUnderTest:
         net, _ = parse_net(f'layer {{ name: "under_test" {" ".join(names)} {case.prototxt} }}', case.title)
         param = net.layer[0]
         phase = caffe_pb2.TRAIN if case.phase == "TRAIN" else caffe_pb2.TEST
-        self.context = LayerContext(backend, phase, seed=1701)
+        self.context = LayerContext(backend, phase, seed=1701, allow_python_layers=case.allow_python_layers)
         self.layer = get_layer_class(param.type)(param, self.context)
         self._random = np.random.default_rng([zlib.crc32(case.prototxt.encode()), *(n for s in shapes for n in s)])
         self.values = [self._draw(i, shape) for i, shape in enumerate(shapes)]

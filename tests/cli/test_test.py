@@ -57,6 +57,7 @@ def test_a_table_on_a_terminal(run, trained, monkeypatch):
 
     monkeypatch.setattr(output, "console", terminal)
     result = run("test", "-model=net.prototxt", f"-weights={trained}", "-iterations=6")
+    assert "backward computation" not in result.err, "of every layer a line is for logs"
     plain = re.sub(r"\x1b\[[0-9;]*m", "", result.out)
     assert re.search(r"output +mean of 6 batches +loss weight", plain)
     assert re.search(r"^ ?accuracy +0\.\d+ *$", plain, re.M)

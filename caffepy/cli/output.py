@@ -102,6 +102,8 @@ def plain_lines(target: Console) -> logging.Handler:
 
     handler = _Lines(write)
     handler.setFormatter(Plain())
+    # Of each layer of each net, a line.
+    handler.addFilter(lambda record: record.name != "caffepy.net")
     return handler
 
 

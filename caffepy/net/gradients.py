@@ -5,9 +5,14 @@ A layer needs one if something it makes, or makes later, adds to a loss, and if 
 
 from __future__ import annotations
 
+import logging
+
 from caffepy.net.build import Entry
 
-__all__ = ["find_gradients"]
+__all__ = ["find_gradients", "log_gradients"]
+
+# By itself: what Caffe says of every net goes into logs, and not to a terminal.
+_log = logging.getLogger("caffepy.net")
 
 
 def find_gradients(entries: list[Entry], force_backward: bool) -> None:
@@ -39,3 +44,13 @@ def find_gradients(entries: list[Entry], force_backward: bool) -> None:
                 needed or entry.layer.can_propagate(i) for i, needed in enumerate(entry.propagate_down)
             ]
             entry.layer.param_propagate_down = [True] * len(entry.layer.blobs)
+
+
+def log_gradients(entries: list[Entry], outputs: list[str]) -> None:
+    """Say which layers run backward, and what the net gives, in the words and order of Caffe's Net::Init."""
+    for entry in reversed(entries):
+        word, line = ("needs", 198) if entry.need_backward else ("does not need", 200)
+        _log.info("%s %s backward computation.", entry.layer.name, word, extra={"place": f"net.cpp:{line}"})
+    for name in outputs:
+        _log.info("This network produces output %s", name, extra={"place": "net.cpp:242"})
+    _log.info("Network initialization done.", extra={"place": "net.cpp:255"})

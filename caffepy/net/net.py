@@ -16,7 +16,7 @@ from caffepy.errors import NetError, did_you_mean
 from caffepy.layer import Layer, LayerContext
 from caffepy.net import debug
 from caffepy.net.build import Entry, LearnableParam, wire
-from caffepy.net.gradients import find_gradients
+from caffepy.net.gradients import find_gradients, log_gradients
 from caffepy.net.memory import SharedMemory
 from caffepy.net.state import net_state
 from caffepy.net.weights import Report, load_weights, save_weights, share_weights
@@ -101,6 +101,7 @@ class Net:
             name for entry in self.entries if entry.layer.type == "Input" for name in entry.top_names
         ]
         find_gradients(self.entries, param.force_backward)
+        log_gradients(self.entries, self.outputs)
         self._index = {entry.layer.name: i for i, entry in enumerate(self.entries)}
         self._loss_shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self.debug_info = param.debug_info

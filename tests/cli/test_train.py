@@ -56,6 +56,24 @@ def test_a_run(run, project):
     assert [row["LearningRate"] for row in train][1:] == [0.5, 0.5, 0.5]
 
 
+def test_how_the_nets_are_built_is_in_the_log(run, project):
+    err = run("train", "-solver=solver.prototxt").err
+    told = [line.split("] ")[1] for line in err.splitlines() if " net.cpp:" in line]
+    train = ["loss needs backward computation.", "scale needs backward computation."]
+    train += [f"{name} does not need backward computation." for name in ("flat", "digits")]
+    assert told[:4] == train
+    assert "accuracy does not need backward computation." in told[6:]
+    assert [line for line in told if "output" in line] == [
+        "This network produces output loss",
+        "This network produces output accuracy",
+        "This network produces output loss",
+    ]
+    assert told.count("Network initialization done.") == 2
+    assert re.search(r"^I\d{4} .* net\.cpp:198\] scale needs backward computation\.$", err, re.M)
+    log = (project / "out" / "train.log").read_text()
+    assert "net.cpp:200] flat does not need backward computation." in log
+
+
 def test_the_runs_folder(run, project):
     assert run("train", "--solver", "solver.prototxt", "--run-dir", "new/run").code == 0
     folder = project / "new" / "run"

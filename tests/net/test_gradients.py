@@ -245,3 +245,22 @@ def test_force_backward_without_loss_starts_from_the_diff_of_the_caller():
     net.backward()
     np.testing.assert_array_equal(net.blobs["data"].diff[0], net.params["ip"][0].data[1])
     assert not net.blobs["data"].diff[1:].any()
+
+
+def test_the_log_says_it_from_the_last_layer_down(caplog):
+    caplog.set_level("INFO", "caffepy")
+    net = net_of(DATA + _ip("ip1", "data") + _ip("ip2", "ip1") + _loss("ip2") + _relu("extra", "ip1"))
+    told = [(record.message, record.place) for record in caplog.records if record.name == "caffepy.net"]
+    yes, no = "needs backward computation.", "does not need backward computation."
+    assert told == [
+        (f"extra {no}", "net.cpp:200"),
+        (f"loss {yes}", "net.cpp:198"),
+        (f"ip2 {yes}", "net.cpp:198"),
+        (f"ip1_ip1_0_split {yes}", "net.cpp:198"),
+        (f"ip1 {yes}", "net.cpp:198"),
+        (f"data {no}", "net.cpp:200"),
+        ("This network produces output extra", "net.cpp:242"),
+        ("This network produces output loss", "net.cpp:242"),
+        ("Network initialization done.", "net.cpp:255"),
+    ]
+    assert [entry.need_backward for entry in reversed(net.entries)] == [yes in text for text, _ in told[:6]]

@@ -42,7 +42,7 @@ class Side:
             "layers": [
                 {
                     "name": layer.name, "type": layer.type,
-                    "forward_flop": layer.forward_flop, "backward_flop": layer.backward_flop,
+                    "forward": layer.forward_flop, "backward": layer.backward_flop, "flop": layer.forward_flop,
                     "bytes": self._bytes(layer.name),
                 }
                 for layer in timing.layers

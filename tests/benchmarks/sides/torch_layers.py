@@ -47,7 +47,7 @@ class Side:
             before = self.now()
             out = module(*copies)
             self.taken[f"{name} forward"] = self.now() - before
-            wanted = [leaf for leaf in copies if leaf.requires_grad] + list(module.parameters())
+            wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(module.parameters())
             gradient = torch.full_like(out, 1e-3)
             if out.grad_fn is not None and wanted:
                 self._backward(name, out, wanted, gradient)

@@ -86,6 +86,13 @@ def _tell(report: ConversionReport, done: str) -> None:
         _log.warning("Could not open or find file %s", entry.name)
     for entry, reason in report.undecodable[:20]:
         _log.warning("%s cannot be decoded: %s", entry.name, reason)
+    if report.turned:
+        _log.warning(
+            "%d images are to be turned by their EXIF orientation, the first %s. Their pixels are taken as they lie, "
+            "as by Caffe with OpenCV 2.4; OpenCV 3.1 and later turn them. To turn the files before: "
+            "mogrify -auto-orient FILES (ImageMagick), or exiftran -ai FILES (JPEG, without loss).",
+            len(report.turned), report.turned[0].name,
+        )  # fmt: skip
     labels = report.labels
     if labels:
         _log.info(

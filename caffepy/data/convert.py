@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from caffepy.data.datum import decode_image, encode
+from caffepy.data.datum import decode_image, encode, is_deep
 from caffepy.data.image_files import read_image_file
 from caffepy.data.image_list import Entry, image_path, missing_files
 from caffepy.data.in_order import in_order
+from caffepy.data.orientation import is_turned
 from caffepy.data.resize import resize
 from caffepy.data.writer import new_database
 from caffepy.errors import DataError
@@ -72,6 +73,8 @@ class ConversionReport:
     missing: list[Entry] = field(default_factory=list)
     #: Images that could not be decoded, and why.
     undecodable: list[tuple[Entry, str]] = field(default_factory=list)
+    #: Images in the database whose EXIF data asks for them to be turned. They are not.
+    turned: list[Entry] = field(default_factory=list)
 
 
 def plan_conversion(entries: list[Entry], root: str | os.PathLike[str]) -> ConversionReport:
@@ -113,7 +116,7 @@ def convert_images(
     absent = set(report.missing)
     numbered = [(number, entry) for number, entry in enumerate(entries) if entry not in absent]
 
-    def encode_one(item: tuple[int, Entry]) -> tuple[bytes, tuple[int, ...]] | DataError:
+    def encode_one(item: tuple[int, Entry]) -> tuple[bytes, tuple[int, ...], bool] | DataError:
         try:
             return _record(item[1], root, settings)
         except DataError as error:
@@ -127,7 +130,9 @@ def convert_images(
                     raise made
                 report.undecodable.append((entry, str(made)))
             else:
-                record, shape = made
+                record, shape, turned = made
+                if turned:
+                    report.turned.append(entry)
                 first = first or (entry.name, shape)
                 if settings.check_size:
                     _check_size(first, entry.name, shape)
@@ -141,8 +146,10 @@ def convert_images(
     return report
 
 
-def _record(entry: Entry, root: str | os.PathLike[str], settings: ConversionSettings) -> tuple[bytes, tuple[int, ...]]:
-    """The serialised Datum of one image, and the shape (C, H, W) that it decodes to."""
+def _record(
+    entry: Entry, root: str | os.PathLike[str], settings: ConversionSettings
+) -> tuple[bytes, tuple[int, ...], bool]:
+    """The serialised Datum of one image, the shape (C, H, W) that it decodes to, and whether it should be turned."""
     path, data = read_image_file("", image_path(root, entry.name))
     image = decode_image(data, f"image '{path}'", color="gray" if settings.gray else "color")
     if settings.resize_height:
@@ -155,7 +162,7 @@ def _record(entry: Entry, root: str | os.PathLike[str], settings: ConversionSett
     datum = encode(data, entry.label) if kind and _keeps_bytes(data, path, kind, settings) else None
     if datum is None:
         datum = encode(image, entry.label, kind)
-    return datum.SerializeToString(), image.shape
+    return datum.SerializeToString(), image.shape, is_turned(data)
 
 
 def _keeps_bytes(data: bytes, path: str, kind: str, settings: ConversionSettings) -> bool:
@@ -163,7 +170,7 @@ def _keeps_bytes(data: bytes, path: str, kind: str, settings: ConversionSettings
     if settings.resize_height or _family(extension) != _family(kind):
         return False
     # Caffe keeps colour files too when gray is asked for, and they come out in colour.
-    return not settings.gray or decode_image(data, f"image '{path}'").shape[0] == 1
+    return not settings.gray or (not is_deep(data) and decode_image(data, f"image '{path}'").shape[0] == 1)
 
 
 def _family(extension: str) -> str:

@@ -22,7 +22,7 @@ from caffepy.data.source import key_text
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 
-__all__ = ["MAX_PIXELS", "Color", "Image", "decode", "decode_image", "encode"]
+__all__ = ["MAX_PIXELS", "Color", "Image", "decode", "decode_image", "encode", "is_deep"]
 
 #: Larger images are refused before their pixels are unpacked.
 MAX_PIXELS = 8192 * 8192
@@ -100,9 +100,10 @@ def decode_image(
 ) -> NDArray[Any]:
     """The pixels of a JPEG, PNG or BMP file, (C, H, W), blue first, as ``cv::imdecode`` gives them.
 
-    A file keeps its channels (1, 3, or 4 with transparency) unless ``color`` asks for others. The EXIF orientation is
-    not applied, as ``cv::imdecode`` does not. ``name`` says in messages whose data this is. ``deep`` gives a file of 16
-    bits as uint16; all others are uint8.
+    A file keeps its channels (1, 3, or 4 with transparency) unless ``color`` asks for others. Of 16 bits the upper
+    eight are kept then, as OpenCV keeps them. The EXIF orientation is not applied, as in OpenCV 2.4, Caffe's; from
+    OpenCV 3.1 on colour images are turned by it. ``name`` says in messages whose data this is. ``deep`` gives a gray
+    file of 16 bits as uint16; all others are uint8.
 
     Raises:
         DataError: another format, damaged or cut short, too large, or 16 bits deep where the file's own depth is kept.
@@ -118,6 +119,11 @@ def decode_image(
             if color == "gray" and reader is JpegImageFile:
                 # The file's own brightness, as OpenCV reads it, not one computed from red, green and blue.
                 image.draft("L", image.size)
+            if color is None and not deep and is_deep(data):
+                raise DataError(
+                    f"{name} is 16 bits deep: Image data type must be unsigned byte. "
+                    "Set force_gray or force_color, or convert it."
+                )
             image.load()
             if deep and image.mode.startswith("I"):
                 return np.asarray(image).astype(np.uint16)[None]
@@ -132,6 +138,12 @@ def decode_image(
     if color == "color" and array.shape[0] != 3:
         return np.broadcast_to(array, (3, *array.shape[1:])) if array.shape[0] == 1 else array[:3]
     return array
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether the bytes are those of a PNG file with 16 bits for each value."""
+    # The header comes first: 8 bytes of signature, 8 of the block's length and name, width, height, depth.
+    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" and data[24:25] == b"\x10"
 
 
 def encode(image: NDArray[np.uint8] | bytes, label: int, encode_type: str = "") -> caffe_pb2.Datum:
@@ -200,11 +212,6 @@ def _planes(image: pillow.Image, color: Color, name: str) -> NDArray[np.uint8]:
     if mode == "CMYK":
         return _from_cmyk(pixels(image))
     if mode.startswith("I"):
-        if color is None:
-            raise DataError(
-                f"{name} is 16 bits deep: Image data type must be unsigned byte. "
-                "Set force_gray or force_color, or convert it."
-            )
         return (np.asarray(image) >> 8).astype(np.uint8)[None]
     raise DataError(f"{name} cannot be decoded: pixels of kind '{mode}' are not supported.")
 

@@ -63,6 +63,23 @@ def test_flags(run, photos):
     assert "error: check_size: image 'cats/1.png'" in result.err
 
 
+def test_images_to_be_turned_are_told_once(run, photos):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("cats/2.jpg", "cats/0.jpg"):
+        Image.new("RGB", (9, 5)).save(photos / "photos" / name, exif=exif)
+    (photos / "list.txt").write_text("cats/1.png 1\ncats/2.jpg 0\ncats/0.jpg 0\n")
+    result = run("convert-imageset", "photos", "list.txt", "db")
+    (line,) = [line for line in result.lines if "EXIF" in line]
+    assert line.startswith(
+        "2 images are to be turned by their EXIF orientation, the first cats/2.jpg. Their pixels are"
+    )
+    assert "mogrify -auto-orient" in line
+    assert [image.array.shape for _, image in records("db")][1:] == [(3, 5, 9)] * 2
+    (photos / "list.txt").write_text("cats/1.png 1\n")
+    assert "EXIF" not in run("convert-imageset", "photos", "list.txt", "other").err
+
+
 def test_class_folders(run, photos):
     result = run("convert-imageset", "--class-folders", "photos", "db")
     assert result.code == 0

@@ -123,6 +123,14 @@ def test_gray(photos, tmp_path):
     assert records(tmp_path / "kept")[0][1].data == gray_file
 
 
+def test_gray_of_sixteen_bits(photos, tmp_path):
+    root, _ = photos
+    deep = (np.arange(20, dtype=np.uint16) * 3000).reshape(4, 5)
+    (root / "deep.png").write_bytes(file_bytes(Image.fromarray(deep), "PNG"))
+    convert_images([Entry("deep.png", 0)], root, tmp_path / "db", ConversionSettings(gray=True, encoded=True))
+    assert np.array_equal(records(tmp_path / "db")[0][2].array[0], deep >> 8)
+
+
 def test_the_database_does_not_depend_on_threads(photos, tmp_path):
     root, entries = photos
     many = entries * 60

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as pillow
 
 from caffepy.data.datum import decode, decode_image, encode
+from caffepy.data.orientation import is_turned
 from caffepy.data.pixels import pixels
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
@@ -183,6 +184,46 @@ def test_sixteen_bits_are_refused_or_cut_when_forced():
     with pytest.raises(DataError, match="record 'x' is 16 bits deep: Image data type must be unsigned byte"):
         decode_image(data, "record 'x'")
     assert np.array_equal(decode_image(data, "", color="gray")[0], deep >> 8)
+
+
+def _deep_png(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits, (H, W, 3) or (H, W, 4), which Pillow cannot write."""
+
+    def block(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, channels = values.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", head) + block(b"IDAT", zlib.compress(rows)) + block(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_of_sixteen_bits_in_colour_the_upper_eight_are_kept(channels):
+    """As cv2.imdecode does (OpenCV 5.0, the same file): 254 of 65279, which is nearer to 255 of 65535 / 257."""
+    steps = np.array([0, 128, 255, 256, 383, 384, 32767, 32768, 65279, 65280, 65407, 65408, 65534, 65535], np.uint16)
+    values = np.random.default_rng(4).choice(steps, (5, 6, channels))
+    data = _deep_png(values)
+    with pytest.raises(DataError, match="record 'x' is 16 bits deep: Image data type must be unsigned byte"):
+        decode_image(data, "record 'x'")
+    array = decode_image(data, "", color="color")
+    assert array.dtype == np.uint8
+    assert np.array_equal(array, (values[:, :, 2::-1] >> 8).transpose(2, 0, 1))
+
+
+def test_images_that_ask_to_be_turned():
+    _, picture = rgb_picture(8, 6)
+    for kind in ("JPEG", "PNG"):
+        for value, turned in ((None, False), (0, False), (1, False), (2, True), (6, True), (8, True), (9, False)):
+            exif = pillow.Exif()
+            if value is not None:
+                exif[0x0112] = value
+            exif[0x010F] = "a maker"
+            data = file_bytes(picture, kind, exif=exif)
+            assert is_turned(data) == turned, (kind, value)
+            assert not is_turned(data[:40]), "damaged"
+    assert not is_turned(file_bytes(picture, "BMP"))
+    assert not is_turned(b"Exif\0\0")
 
 
 @pytest.mark.parametrize(

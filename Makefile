@@ -30,8 +30,8 @@ check: $(VENV)/.test  ## what CI checks beside the tests: format, lint, types, i
 docs: $(VENV)/.docs  ## the documentation as web pages, in build/docs
 	$(BIN)/sphinx-build --fail-on-warning -b html docs build/docs
 
-bench: $(VENV)/.test  ## speed, as ratios measured in one run
-	for script in tests/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.bench  ## speed against PyTorch, OpenCV and (CAFFE_BIN) Caffe, into docs/performance.md: an hour, on an idle machine
+	$(BIN)/python -m tests.benchmarks.run
 
 clean:  ## the environments and what was built in them
 	rm -rf $(VENV) build runs $(LENET)/digits_train_lmdb

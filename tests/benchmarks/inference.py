@@ -38,7 +38,7 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
         for batch in given.batch or (1, 32):
             steps = measure(given, model, batch)
             what = f"{MODELS[model]} inference, batch {batch}, against the best of PyTorch and OpenCV's dnn"
-            yield Row(what, 1.00, steps.ratio(OTHERS), skipped=steps.why_not(OTHERS), details=steps.details())
+            yield steps.row(what, 1.00, OTHERS)
 
 
 def measure(given: argparse.Namespace, model: str, batch: int) -> Steps:

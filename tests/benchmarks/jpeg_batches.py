@@ -40,7 +40,8 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
     value = None if reason else series["DataLoader"].middle() / series["caffepy"].middle()
     details.append(f"{what}; {workers} threads, or worker processes")
     name = "JPEG LMDB to transformed batch, images/s per core, against torch DataLoader + Pillow"
-    yield Row(name, 1.5, value, at_least=True, skipped=reason, details=details)
+    summary = ", ".join(f"{side} {1 / one.middle() / workers:.0f}" for side, one in series.items())
+    yield Row(name, 1.5, value, at_least=True, skipped=reason, summary=f"{summary} images/s a core", details=details)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ class Row:
         value: what was measured; None where a side is not here.
         unit: "" of a ratio, "s" of seconds.
         at_least: the target is a smallest number, not a largest.
+        summary: the medians behind the value, in a few words.
         details: medians of all sides, the floor, how far the sides' results differ.
         skipped: why it was not measured.
         stretch: wished for, not promised.
@@ -34,6 +35,7 @@ class Row:
     value: float | None = None
     unit: str = ""
     at_least: bool = False
+    summary: str = ""
     details: list[str] = field(default_factory=list)
     skipped: str = ""
     stretch: bool = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.benchmarks.rows import Row, main
 from tests.benchmarks.training import COMPILED, EAGER, measure_steps
@@ -20,19 +21,17 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
     """With LRN against four others, then without."""
     name = f"AlexNet train step, batch {given.batch}"
     steps = measure_steps(given, "alexnet", given.batch, compiled=given.compile, caffe=True)
+    yield steps.row(f"{name}, against PyTorch", 0.40, EAGER)
+    row = steps.row(f"{name}, against torch.compile", 0.55, COMPILED, details=False)
+    yield row if given.compile else replace(row, skipped="--no-compile")
+    yield steps.row(f"{name}, against BVLC Caffe", 0.50, ["Caffe"], details=False)
     yield Row(
-        f"{name}, against PyTorch", 0.40, steps.ratio(EAGER), skipped=steps.why_not(EAGER), details=steps.details()
-    )
-    reason = steps.why_not(COMPILED) if given.compile else "--no-compile"
-    yield Row(f"{name}, against torch.compile", 0.55, steps.ratio(COMPILED), skipped=reason)
-    yield Row(f"{name}, against BVLC Caffe", 0.50, steps.ratio(["Caffe"]), skipped=steps.why_not(["Caffe"]))
-    value = steps.seconds("caffepy") / steps.floor
-    yield Row(f"{name}, against its direct products at the matrix product's speed", 1.0, value, stretch=True)
+        f"{name}, against its direct products at the speed of one matrix product", 1.0,
+        steps.seconds("caffepy") / steps.floor, stretch=True,
+        summary=f"{1e3 * steps.seconds('caffepy'):.1f} ms, products {1e3 * steps.floor:.1f} ms",
+    )  # fmt: skip
     steps = measure_steps(given, "alexnet", given.batch, drop=["LRN"])
-    value = steps.ratio(EAGER)
-    yield Row(
-        f"{name}, without LRN, against PyTorch", 0.70, value, skipped=steps.why_not(EAGER), details=steps.details()
-    )
+    yield steps.row(f"{name}, without LRN, against PyTorch", 0.70, EAGER)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

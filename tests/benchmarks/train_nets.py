@@ -30,7 +30,7 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
         batch = given.batch or batch
         steps = measure_steps(given, model, batch)
         what = f"{name} train step, batch {batch}, against PyTorch"
-        yield Row(what, target, steps.ratio(EAGER), skipped=steps.why_not(EAGER), details=steps.details())
+        yield steps.row(what, target, EAGER)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

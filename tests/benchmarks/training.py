@@ -16,6 +16,7 @@ from caffepy.net.timing import flop
 from caffepy.proto import caffe_pb2
 from tests.benchmarks.machine import compiler, missing
 from tests.benchmarks.nets import benchmark_net
+from tests.benchmarks.rows import Row
 from tests.benchmarks.turns import Series, Side, SideError, take_turns
 
 __all__ = ["Steps", "measure_steps"]
@@ -70,6 +71,19 @@ class Steps:
     def floor(self) -> float:
         """Seconds that the step's products would take at that speed."""
         return self.flop / self.product
+
+    def summary(self, names: Collection[str]) -> str:
+        """caffepy's median and that of the fastest of ``names``."""
+        best = self.best(names)
+        other = "" if best is None else f", {best} {1e3 * self.seconds(best):.1f} ms"
+        return f"{1e3 * self.seconds('caffepy'):.1f} ms{other}"
+
+    def row(self, what: str, target: float, names: Collection[str], details: bool = True) -> Row:
+        """The claim that caffepy takes at most ``target`` of the time of the fastest of ``names``."""
+        return Row(
+            what, target, self.ratio(names), skipped=self.why_not(names), summary=self.summary(names),
+            details=self.details() if details else [],
+        )  # fmt: skip
 
     def details(self) -> list[str]:
         """The medians, the floor, and how the results agree."""

@@ -37,7 +37,7 @@ class Side:
         if not weights.exists():
             _write_weights(backend, model, weights)
         param = benchmark_net(model, batch, train=False)
-        self.net = Net(param, caffe_pb2.TEST, backend, weights=weights)
+        self.net = Net(param, caffe_pb2.TEST, backend, weights=weights, share_memory=True)
         blobs = {f"{name}|{i}": blob.data for name, own in self.net.params.items() for i, blob in enumerate(own)}
         np.savez(Path(folder) / WEIGHTS, **blobs)
         fill(self.net, param)

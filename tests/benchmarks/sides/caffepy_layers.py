@@ -30,7 +30,8 @@ class Side:
         self.backend = get_backend("cpu", threads=threads)
         facts = write_first_pass(self.backend, model, (), folder)
         param = benchmark_net(model, batch)
-        self.net = Net(param, caffe_pb2.TRAIN, self.backend, seed=1)
+        # Memory as in `caffepy train`.
+        self.net = Net(param, caffe_pb2.TRAIN, self.backend, seed=1, share_memory=True)
         fill(self.net, param)
         self.now = (lambda: time.process_time() / threads) if clock == "cpu" else time.perf_counter
         self.step()

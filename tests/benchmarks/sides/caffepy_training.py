@@ -29,10 +29,17 @@ class Side:
         drop: types of layers to leave out.
         folder: where to leave the first weights for other sides; none where nothing is to be compared.
         threads: of the backend.
+        share: let blobs share memory, as `caffepy train` does.
     """
 
     def __init__(
-        self, model: str, batch: int, threads: int, drop: Collection[str] = (), folder: str | None = None
+        self,
+        model: str,
+        batch: int,
+        threads: int,
+        drop: Collection[str] = (),
+        folder: str | None = None,
+        share: bool = True,
     ) -> None:
         backend = get_backend("cpu", threads=threads)
         self.facts: dict[str, Any] = {"before": peak_memory()}
@@ -44,7 +51,7 @@ class Side:
                 net_param=param, type="SGD", base_lr=RATE, lr_policy="fixed", momentum=0.9, weight_decay=5e-4,
                 random_seed=1, snapshot_after_train=False, max_iter=1_000_000,
             ),
-            backend,
+            backend, share_memory=share,
         )  # fmt: skip
         fill(self.solver.net, param)
         for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -41,24 +42,27 @@ class LRN:
         self._alpha, self._beta, self._k = kind(alpha / size), kind(beta), kind(k)
         self._factor = kind(2 * alpha * beta / size)
         self._shape: Shape = ()
+        self._window = 1
 
     def plan(self, x_shape: Shape) -> None:
         """Reserve rows of channels for each thread."""
         if x_shape != self._shape:
             self._shape = x_shape
+            # A window that reaches all channels from each of them adds up no more where it is made wider.
+            self._window = min(self._size, max(2 * x_shape[1] - 1, 1))
             self._memory()
 
     def _memory(self) -> Array:
         """For each thread a row to work in, squares and ratios of a window's channels, powers of half of it."""
-        return self._backend.scratch((self._workers.threads, 2 + 2 * self._size + self._size // 2, _BLOCK))
+        return self._backend.scratch((self._workers.threads, 2 + 2 * self._window + self._window // 2, _BLOCK))
 
     def _planes(self, array: Array) -> Array:
-        return array.reshape(*self._shape[:2], -1)
+        return array.reshape(*self._shape[:2], math.prod(self._shape[2:]))
 
     def forward(self, x: Array, out: Array) -> None:
         """``out`` may not be ``x``."""
         planes, y, memory = self._planes(x), self._planes(out), self._memory()
-        numbers = self._size, self._alpha, self._beta, self._k
+        numbers = self._window, self._alpha, self._beta, self._k
         self._workers.run(
             len(planes), lambda first, last, worker: _forward(first, last, planes, *numbers, memory[worker], y)
         )
@@ -66,7 +70,7 @@ class LRN:
     def backward(self, x: Array, dy: Array, out: Array) -> None:
         """Of the last `forward`; ``out`` may be ``dy``."""
         planes, grads, dx, memory = self._planes(x), self._planes(dy), self._planes(out), self._memory()
-        numbers = self._size, self._alpha, self._beta, self._k, self._factor
+        numbers = self._window, self._alpha, self._beta, self._k, self._factor
         self._workers.run(
             len(dx), lambda first, last, worker: _backward(first, last, planes, grads, *numbers, memory[worker], dx)
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from caffepy.cpu import lrn as lrn_op
 from caffepy.devices import get_backend
 from caffepy.testing import poisoned
 from tests.reference.lrn import across, lrn, lrn_gradient, within
@@ -132,6 +135,32 @@ def test_small_values_beside_large_ones_keep_their_digits():
     y = np.empty_like(x)
     op.forward(x, y)
     np.testing.assert_allclose(y, lrn(x.astype(float), across, 3, 1.0, 1.0, float(np.float32(1e-4))), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [13, 15, 10_001, 2**31 - 1])
+def test_a_window_wider_than_all_channels_takes_no_more_memory(size):
+    x, dy = values((2, 7, 3, 4))
+    asked = []
+    backend = poisoned(get_backend("cpu", "float64", 2))
+    scratch = backend.scratch
+    vars(backend)["scratch"] = lambda shape, dtype=None: (asked.append(math.prod(shape)), scratch(shape, dtype))[1]
+    op = backend.ops.LRN(backend, size, 2.0 * size, 0.75, 1.0)
+    y, dx = both(op, x, dy)
+    # All channels lie in every window.
+    settings = (across, 13, 2.0, 0.75, 1.0)
+    np.testing.assert_allclose(y, lrn(x, *settings), rtol=1e-11)
+    np.testing.assert_allclose(dx, lrn_gradient(x, dy, *settings), rtol=1e-10, atol=1e-12)
+    assert max(asked) <= 2 * (2 + 2 * 13 + 6) * lrn_op._BLOCK
+
+
+def test_a_wide_window_follows_the_channels():
+    op = make("across", 9, 1.0, 0.75, 1.0, "float64")
+    for channels in (2, 7, 3):
+        x, dy = values((2, channels, 3, 4))
+        y, dx = both(op, x, dy)
+        settings = definition("across", 9, 1.0, 0.75, 1.0)
+        np.testing.assert_allclose(y, lrn(x, *settings), rtol=1e-11)
+        np.testing.assert_allclose(dx, lrn_gradient(x, dy, *settings), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["across", "within"])

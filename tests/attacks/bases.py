@@ -76,7 +76,12 @@ def _net_file(ending: str):
         from caffepy import Net
         from caffepy.proto.read import parse_net
 
-        Net(parse_net(NET)).save(folder / f"net{ending}")
+        net = Net(parse_net(NET))
+        # Fillers draw other numbers in each process.
+        for blobs in net.params.values():
+            for blob in blobs:
+                blob.data[...] = np.linspace(-1, 1, blob.count).reshape(blob.shape)
+        net.save(folder / f"net{ending}")
         return (folder / f"net{ending}").read_bytes()
 
     return make

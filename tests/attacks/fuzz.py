@@ -1,12 +1,13 @@
 """Hostile files by the thousand, and what became of them: ``make fuzz``.
 
 ``python -m tests.attacks.fuzz [COUNT [FIRST]]`` carries out attacks FIRST to FIRST + COUNT - 1 and all large ones, in
-processes of their own, and prints a line for each family. It ends with 1 if any went wrong;
-``python -m tests.attacks.run NUMBER`` does that one again.
+processes of their own, and prints a line for each family; ``--small`` leaves out the large ones. It ends with 1 if any
+went wrong; ``python -m tests.attacks.run NUMBER`` does that one again.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -104,7 +105,7 @@ def report(results: list[Outcome]) -> str:
     )
 
 
-def main(count: int = 10_000, first: int = 0) -> int:
+def main(count: int = 10_000, first: int = 0, small: bool = False) -> int:
     """Carry out all, and tell."""
     from tests.attacks.large import LARGE
 
@@ -113,12 +114,13 @@ def main(count: int = 10_000, first: int = 0) -> int:
     for batch in in_batches(range(first, first + count)):
         results += batch
         print(f"{len(results):,} of {count:,}, {len(wrong(results))} wrong", file=sys.stderr, flush=True)
-    large = outcomes(range(len(LARGE)), "tests.attacks.large", str(LARGE_SIZE))
+    names = [] if small else list(LARGE)
+    large = outcomes(range(len(names)), "tests.attacks.large", str(LARGE_SIZE))
     for outcome in wrong(results):
         print(f"\n#{outcome.number} {outcome.ended}: {outcome.note}\n{outcome.message}")
         print(f"again: python -m tests.attacks.run {outcome.number}")
-    print(f"\nattacks {first:,} to {first + count - 1:,}\n\n{report(results)}\n\nlarge files\n")
-    for outcome, name in zip(large, LARGE, strict=True):
+    print(f"\nattacks {first:,} to {first + count - 1:,}\n\n{report(results)}\n")
+    for outcome, name in zip(large, names, strict=True):
         print(f"{name:40}{outcome.ended:10}{outcome.seconds:7.1f} s {outcome.peak / 2**20:7,.0f} MiB")
         if outcome.ended != "refused":
             print(f"{outcome.message}\nagain: python -m tests.attacks.large {LARGE_SIZE} {outcome.number}")
@@ -129,4 +131,9 @@ def main(count: int = 10_000, first: int = 0) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(argument.replace(",", "")) for argument in sys.argv[1:])))
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks.fuzz")
+    parser.add_argument("count", nargs="?", type=int, default=10_000)
+    parser.add_argument("first", nargs="?", type=int, default=0)
+    parser.add_argument("--small", action="store_true", help="leave out the large files")
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.count, arguments.first, arguments.small))

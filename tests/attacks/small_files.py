@@ -14,6 +14,11 @@ lists = family("list", "list")
 noise = family("colour noise", "noise")
 
 
+def _packed(data: bytes) -> bytes:
+    """``data`` in gzip, the same at any time."""
+    return gzip.compress(data, mtime=0)
+
+
 @digits
 def damaged_images(dice: Dice) -> Attack:
     note, data = damage(dice, base("images"))
@@ -28,7 +33,7 @@ def damaged_labels(dice: Dice) -> Attack:
 
 @digits
 def damaged_archive(dice: Dice) -> Attack:
-    note, data = damage(dice, gzip.compress(base("images"), mtime=0))
+    note, data = damage(dice, _packed(base("images")))
     return Attack(f"gzip, {note}", {"images": data, "labels": base("labels")}, not data)
 
 
@@ -38,7 +43,7 @@ def sizes(dice: Dice) -> Attack:
     head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in shape)
     data = head + bytes(60)
     packed = dice.chance(0.5)
-    return Attack(f"sizes {shape}", {"images": gzip.compress(data) if packed else data, "labels": base("labels")}, True)
+    return Attack(f"sizes {shape}", {"images": _packed(data) if packed else data, "labels": base("labels")}, True)
 
 
 @digits
@@ -46,10 +51,10 @@ def bomb(dice: Dice) -> Attack:
     if dice.chance(0.05):
         # These are all there once unpacked, and more than may be taken; that takes its seconds.
         head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in (1, 40 << 10, 1 << 15))
-        data = gzip.compress(head) + gzip.compress(bytes(1 << 25), 9) * 40
+        data = _packed(head) + _packed(bytes(1 << 25)) * 40
         return Attack("a gibibyte and more of zeros in gzip", {"images": data, "labels": base("labels")}, True)
     head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in (5, 4, 3))
-    data = gzip.compress(head + bytes(1 << 25), 9)
+    data = _packed(head + bytes(1 << 25))
     return Attack("32 MiB of zeros in gzip after a small header", {"images": data, "labels": base("labels")}, True)
 
 

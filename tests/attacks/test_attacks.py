@@ -42,7 +42,7 @@ def test_a_number_is_the_same_attack_each_time():
         "    made = attack(n)\n"
         "    print(n, made.note.encode(), sorted((k, hashlib.sha256(v).hexdigest()) for k, v in made.files.items()))"
     )
-    numbers = list(map(str, range(64)))
+    numbers = list(map(str, range(138)))
     runs = [
         subprocess.run([sys.executable, "-c", code, *order], cwd=ROOT, capture_output=True, text=True, check=True)
         for order in (numbers, numbers[::-1])
@@ -109,6 +109,8 @@ def test_fuzz_names_what_went_wrong(monkeypatch, capsys, ended, large, code):
     assert "attacks 70 to 71" in said
     assert ("again: python -m tests.attacks.run 71" in said) == (ended == "died")
     assert (f"again: python -m tests.attacks.large {fuzz.LARGE_SIZE} 0" in said) == (large == "accepted")
+    assert fuzz.main(2, 70, small=True) == (1 if ended == "died" else 0)
+    assert "tests.attacks.large" not in capsys.readouterr().out
 
 
 def test_a_number_again_with_its_files_kept(tmp_path):

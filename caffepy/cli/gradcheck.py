@@ -28,9 +28,7 @@ _BATCH = 2
 @click.option("--directions", type=click.IntRange(1), default=3, show_default=True, help="Directions for each blob.")
 @click.option("--step", type=click.FloatRange(0, min_open=True), default=1e-5, show_default=True, help="Step size.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the random inputs and fillers.")
-@click.option(
-    "--allow-python-layers", is_flag=True, help="Run Python layers that the prototxt names: trusted files only."
-)
+@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
 @state_options
 def command(
     net: str | None,

@@ -18,6 +18,7 @@ __all__ = [
     "open_backend",
     "resize_options",
     "state_options",
+    "weights_options",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,6 +51,19 @@ def resize_options(function: Function) -> Function:
     size = click.IntRange(0)
     function = click.option("--resize-width", type=size, default=0, help="Width images are resized to.")(function)
     return click.option("--resize-height", type=size, default=0, help="Height images are resized to.")(function)
+
+
+def weights_options(function: Function) -> Function:
+    """-on-mismatch and -reshape-weights."""
+    choice = click.Choice(["error", "skip"])
+    function = click.option(
+        "--on-mismatch", type=choice, default="error", show_default=True,
+        help="Where a layer's weights are of other shapes in the file: stop, or leave that layer as it is.",
+    )(function)  # fmt: skip
+    return click.option(
+        "--reshape-weights/--no-reshape-weights", default=False,
+        help="Copy weights of other shapes if as many: fully connected layers into convolutions and back.",
+    )(function)  # fmt: skip
 
 
 def comma_list(text: str) -> list[str]:

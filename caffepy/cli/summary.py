@@ -26,8 +26,17 @@ __all__ = ["command", "parse_shape"]
     metavar="TOP=N,C,H,W",
     help="Shape of a data top, where its database is not there or another batch is of interest. May be repeated.",
 )
+@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
 @state_options
-def command(net: str | None, model: str | None, phase: str, shapes: tuple[str, ...], stage: str, level: int) -> None:
+def command(
+    net: str | None,
+    model: str | None,
+    phase: str,
+    shapes: tuple[str, ...],
+    allow_python_layers: bool,
+    stage: str,
+    level: int,
+) -> None:
     """Show the layers of NET (a prototxt): output shapes, parameters, multiply-adds (MACs), memory.
 
     Nothing is computed and no weights are needed. A Data layer whose database is not there is taken as batch_size
@@ -47,7 +56,10 @@ def command(net: str | None, model: str | None, phase: str, shapes: tuple[str, .
     stages = comma_list(stage)
     param, lines = read_net(path)
     param = net_without_data(param, lines, number, given, level, stages)
-    with Net((param, lines), number, level=level, stages=stages, fill_params=False, check_memory=False) as built:
+    with Net(
+        (param, lines), number, level=level, stages=stages, fill_params=False, check_memory=False,
+        allow_python_layers=allow_python_layers,
+    ) as built:  # fmt: skip
         summary = summarise(built)
     batch = summary.batch
     rows = [_row(layer, batch) for layer in summary.layers if not layer.inserted]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, state_options
+from caffepy.cli.options import backend_options, comma_list, open_backend, state_options, weights_options
 
 if TYPE_CHECKING:
     from caffepy.net import Net
@@ -25,6 +25,7 @@ _log = logging.getLogger("caffepy")
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="How many batches.")
 @click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@weights_options
 @backend_options
 @state_options
 def command(
@@ -33,6 +34,8 @@ def command(
     iterations: int,
     data_threads: int,
     allow_python_layers: bool,
+    on_mismatch: str,
+    reshape_weights: bool,
     gpu: str,
     threads: int | None,
     stage: str,
@@ -57,8 +60,8 @@ def command(
             allow_python_layers=allow_python_layers,
             share_memory=True,
         ) as net:
-            for path in comma_list(weights):
-                _log.info("%s", net.copy_from(path))
+            report = net.copy_from(*comma_list(weights), on_mismatch=on_mismatch, reshape=reshape_weights)
+            _log.info("%s", report)
             _log.info("Running for %d iterations.", iterations)
             loss, outputs = _run(net, iterations)
         _log.info("Loss: %g", loss)

@@ -25,9 +25,19 @@ _log = logging.getLogger("caffepy")
 @click.option("--model", required=True, metavar="FILE", help="The net's prototxt.")
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="How many passes.")
 @click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
+@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
 @backend_options
 @state_options
-def command(model: str, iterations: int, phase: str, gpu: str, threads: int | None, stage: str, level: int) -> None:
+def command(
+    model: str,
+    iterations: int,
+    phase: str,
+    allow_python_layers: bool,
+    gpu: str,
+    threads: int | None,
+    stage: str,
+    level: int,
+) -> None:
     """Time a net layer by layer, forward and backward.
 
     The averages are what Caffe shows; the medians in the table on a terminal do not mind an interruption.
@@ -44,7 +54,13 @@ def command(model: str, iterations: int, phase: str, gpu: str, threads: int | No
         backend = open_backend(gpu, threads)
         number = caffe_pb2.Phase.Value(phase.upper())
         with Net(
-            model, number, backend, level=level, stages=comma_list(stage), share_memory=number == caffe_pb2.TRAIN
+            model,
+            number,
+            backend,
+            level=level,
+            stages=comma_list(stage),
+            allow_python_layers=allow_python_layers,
+            share_memory=number == caffe_pb2.TRAIN,
         ) as net:
             _log.info("Performing Forward")
             net.forward()

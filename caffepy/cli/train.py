@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import ARGUMENTS, CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, state_options
+from caffepy.cli.options import backend_options, comma_list, open_backend, state_options, weights_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +51,8 @@ class _Flags:
     colour_pca: str
     max_bad_records: int
     allow_python_layers: bool
+    on_mismatch: str
+    reshape_weights: bool
 
 
 @click.command("train", cls=CaffeCommand)
@@ -81,6 +83,7 @@ class _Flags:
     help="Pass over up to N undecodable ones a data layer. [default: 0]",
 )
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@weights_options
 def command(**flags: Any) -> None:
     """Train as a solver.prototxt says.
 
@@ -217,6 +220,7 @@ def _train(
     from caffepy.monitor.metrics import Metrics
     from caffepy.monitor.progress import Progress
     from caffepy.monitor.run_json import RunJson
+    from caffepy.net import CopyRules
     from caffepy.solver import get_solver
 
     data = _data_options(flags)
@@ -241,6 +245,7 @@ def _train(
             data=data,
             allow_python_layers=flags.allow_python_layers,
             share_memory=True,
+            copy_rules=CopyRules(flags.on_mismatch, flags.reshape_weights),
             observers=observers,
         )
         stack.callback(solver.close)

@@ -1,6 +1,6 @@
-"""Nets: built from a NetParameter (build), run (net), their weights in files (weights)."""
+"""Nets: built from a NetParameter (build), run (net), their weights to files (weights) and from them (copy_weights)."""
 
+from caffepy.net.copy_weights import CopyRules, Report
 from caffepy.net.net import Net
-from caffepy.net.weights import Report
 
-__all__ = ["Net", "Report"]
+__all__ = ["CopyRules", "Net", "Report"]

@@ -16,10 +16,11 @@ from caffepy.errors import NetError, did_you_mean
 from caffepy.layer import Layer, LayerContext
 from caffepy.net import debug
 from caffepy.net.build import Entry, LearnableParam, wire
+from caffepy.net.copy_weights import CopyRules, Report, load_weights
 from caffepy.net.gradients import find_gradients, log_gradients
 from caffepy.net.memory import SharedMemory
 from caffepy.net.state import net_state
-from caffepy.net.weights import Report, load_weights, save_weights, share_weights
+from caffepy.net.weights import save_weights, share_weights
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
 from caffepy.proto.read import read_net
@@ -233,13 +234,23 @@ class Net:
             begin = end
         return data, diff
 
-    def copy_from(self, path: str | os.PathLike[str]) -> Report:
-        """Copy weights from a .caffemodel or .h5 file, layer by layer of equal name.
+    def copy_from(self, *paths: str | os.PathLike[str], on_mismatch: str = "error", reshape: bool = False) -> Report:
+        """Copy weights from .caffemodel or .h5 files, layer by layer of equal name; later files win.
+
+        Args:
+            paths: one file or several.
+            on_mismatch: what to do where a layer's blobs in the file are of other shapes: ``"error"``, as Caffe does,
+                or ``"skip"``, which leaves that layer as it is.
+            reshape: copy blobs whose first dimension and number of values agree in spite of their shapes: a fully
+                connected layer into a convolution and back.
+
+        Returns:
+            what became of each layer.
 
         Raises:
-            WeightsError: the file cannot be read, or a layer's blobs do not fit.
+            WeightsError: a file cannot be read, or a layer's blobs do not fit.
         """
-        return load_weights(self, path)
+        return load_weights(self, paths, CopyRules(on_mismatch, reshape))
 
     def save(self, path: str | os.PathLike[str], *, diff: bool = False, hdf5: bool | None = None) -> None:
         """Write the weights. ``diff`` writes diffs too.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from caffepy.backend import Backend
 from caffepy.data.options import DataOptions
 from caffepy.errors import SolverError
+from caffepy.net import CopyRules
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_solver
 from caffepy.proto.text import Lines
@@ -41,6 +42,7 @@ def get_solver(
     data: DataOptions | None = None,
     allow_python_layers: bool = False,
     share_memory: bool = False,
+    copy_rules: CopyRules | None = None,
     observers: Iterable[Observer] = (),
 ) -> Solver:
     """The solver that a solver.prototxt (its path or its message) describes, of the class that its ``type`` names.
@@ -67,5 +69,6 @@ def get_solver(
         data=data,
         allow_python_layers=allow_python_layers,
         share_memory=share_memory,
+        copy_rules=copy_rules,
         observers=observers,
     )

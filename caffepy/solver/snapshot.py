@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.errors import CaffepyError, SolverError, WeightsError
+from caffepy.net.copy_weights import is_hdf5
 from caffepy.net.hdf5 import READ_ERRORS, numbers
-from caffepy.net.weights import check_binary_size, is_hdf5, not_written
+from caffepy.net.weights import check_binary_size, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned

@@ -18,7 +18,8 @@ from caffepy.backend import Array, Backend
 from caffepy.data.options import DataOptions
 from caffepy.devices import get_backend
 from caffepy.errors import SolverError, did_you_mean
-from caffepy.net import Net
+from caffepy.net import CopyRules, Net
+from caffepy.net.copy_weights import load_weights
 from caffepy.net.debug import log_update
 from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
@@ -53,6 +54,7 @@ class Solver(ABC):
         share_memory: let the blobs of the train net, and those of each test net, lie in the same memory where they are
             not needed at the same time: for who looks at weights, outputs and losses only. See `Net`. With debug_info,
             which looks at all of them, they do not.
+        copy_rules: what to do where the files of ``weights`` do not fit; an error unless given.
         observers: who is told of iterations, displays, tests and snapshots.
 
     Raises:
@@ -71,6 +73,7 @@ class Solver(ABC):
         data: DataOptions | None = None,
         allow_python_layers: bool = False,
         share_memory: bool = False,
+        copy_rules: CopyRules | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         self.param = param
@@ -103,23 +106,24 @@ class Solver(ABC):
             for spec in test_specs(param, lines):
                 self.test_nets.append(build(spec, self.net.params))
                 self.test_nets[-1].debug_info = param.debug_info
-            self._prepare()
+            self._prepare(copy_rules or CopyRules())
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, rules: CopyRules) -> None:
         param = self.param
         check_memory(self.net, self.test_nets, self.history_count)
         self._data, self._diff = self.net.flatten_params()
         self.history: list[Array] = [self.backend.zeros(self._data.shape) for _ in range(self.history_count)]
-        for path in (path.strip() for paths in param.weights for path in paths.split(",")):
-            _log.info("Finetuning from %s", path)
-            _log.info("%s", self.net.copy_from(path))
+        if paths := [path.strip() for paths in param.weights for path in paths.split(",")]:
+            for path in paths:
+                _log.info("Finetuning from %s", path)
+            _log.info("%s", load_weights(self.net, paths, rules))
             for net in self.test_nets:
                 # For layers that only a test net has; the others use the train net's when a test begins.
                 if any(name not in self.net.params for name in net.params):
-                    net.copy_from(path)
+                    load_weights(net, paths, rules)
         #: How many updates have been made.
         self.iter = 0
         #: Passes of the train net beside those of iterations. Records and random draws go on behind them.

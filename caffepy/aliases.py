@@ -80,4 +80,3 @@ def alias_caffe() -> None:
             f"'caffe' has been imported already, from {getattr(other, '__file__', None) or 'elsewhere'}: "
             "call caffepy.install_as_caffe() before that."
         )
-    find_aliases()

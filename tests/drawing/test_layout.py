@@ -117,6 +117,19 @@ def test_what_many_read_is_one_line_until_it_comes_to_them():
     assert len(ranks.places) == 4 + 2
 
 
+def test_a_box_stands_as_near_to_its_neighbours_as_there_is_room():
+    """Least squares: two boxes 50 wide that want the same place stand 64 apart about it."""
+    ranks = arrange(graph((0, 1), (0, 2)), [50.0] * 3)
+    x = [place.x for place in ranks.places]
+    assert (x[1] - x[0], x[2] - x[0]) == (pytest.approx(-32), pytest.approx(32))
+    # Three below one, the third of them with a box of its own below.
+    ranks = arrange(graph((0, 1), (0, 2), (0, 3), (3, 4)), [50.0, 50, 50, 70, 50])
+    x = [place.x for place in ranks.places]
+    assert [b - a for a, b in pairwise(x[1:4])] == [pytest.approx(64), pytest.approx(74)]
+    assert x[2] == pytest.approx(x[0], abs=4)
+    assert x[4] == pytest.approx(x[3], abs=10)
+
+
 def test_lines_do_not_cross_where_they_need_not():
     made = graph((0, 2), (1, 3), (2, 5), (3, 4), (0, 2), boxes=6)
     x = [place.x for place in arrange(made, [50.0] * 6).places]

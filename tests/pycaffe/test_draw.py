@@ -135,7 +135,8 @@ def test_what_is_said_of_layers():
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
     with pytest.raises(ValueError, match="ReLU layers do not have a learning rate multiplier"):
         caffe.draw.get_layer_lr_mult(relu)
-    conv.param.add()
+    conv.param.add(lr_mult=3)
+    assert caffe.draw.get_layer_lr_mult(conv) == (0.0, 3.0)
     conv.param.add()
     with pytest.raises(NetError, match="Could not parse the learning rate multiplier: layer 'c' has 3 param"):
         caffe.draw.get_layer_lr_mult(conv)

@@ -318,6 +318,13 @@ def test_the_image_is_resized_first():
     np.testing.assert_array_equal(t.preprocess("data", large), expected)
 
 
+def test_an_image_of_the_right_size_is_not_resized(image, monkeypatch):
+    monkeypatch.setattr(caffe.io, "resize_image", None)
+    t = transformer()
+    t.set_transpose("data", (2, 0, 1))
+    np.testing.assert_array_equal(t.preprocess("data", image.astype(np.float64)), image.transpose(2, 0, 1))
+
+
 def test_other_orders(image):
     t = transformer()
     t.set_transpose("data", (2, 1, 0))

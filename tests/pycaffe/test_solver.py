@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import caffepy as caffe
-from caffepy.errors import ParseError, SolverError
+from caffepy.errors import LayerError, ParseError, SolverError
 from caffepy.proto import caffe_pb2
+from caffepy.pycaffe import mode
 from caffepy.solver import Observer
 from tests.pycaffe.nets import write
 
@@ -58,6 +59,7 @@ def weights(solver):
 def test_what_a_solver_has(tmp_path, device):
     solver = make(tmp_path, device=device)
     assert isinstance(solver, caffe.Solver)
+    assert solver.engine.backend is device
     assert isinstance(solver.net, caffe.Net)
     assert solver.net.phase == caffe.TRAIN
     assert [net.phase for net in solver.test_nets] == [caffe.TEST]
@@ -206,7 +208,8 @@ def test_snapshot_and_restore(tmp_path, device):
 
 
 def test_solve(tmp_path):
-    first, second, stepped = (make(tmp_path) for _ in range(3))
+    first, stepped = make(tmp_path), make(tmp_path)
+    second = make(tmp_path, random_seed=4)
     first.step(4)
     first.snapshot()
     second.solve(str(tmp_path / "snap_iter_4.solverstate"))
@@ -237,7 +240,24 @@ def test_seeds(tmp_path):
     first = filled(random_seed=-1)
     caffe.set_random_seed(5)
     assert (first == filled(random_seed=-1)).all()
+    assert (filled(random_seed=0) == filled(random_seed=0)).all()
     assert (first != filled(random_seed=-1)).any()
+
+
+def test_python_layers_are_asked_for(tmp_path, monkeypatch):
+    net = 'layer { name: "p" type: "Python" top: "y" python_param { module: "nowhere" layer: "X" } }'
+    settings = f'train_net: "{write(tmp_path, net)}" base_lr: 1 lr_policy: "fixed"'
+    path = write(tmp_path, settings, "python.prototxt")
+    for allowed, argument, match in [
+        (False, {}, "code that the prototxt names"),
+        (True, {}, "No module named 'nowhere'"),
+        (True, {"allow_python_layers": False}, "code that the prototxt names"),
+        (False, {"allow_python_layers": True}, "No module named 'nowhere'"),
+    ]:
+        monkeypatch.setattr(mode, "allow_python_layers", allowed)
+        for make_one in (caffe.SGDSolver, caffe.get_solver):
+            with pytest.raises(LayerError, match=match):
+                make_one(path, **argument)
 
 
 def test_log_and_observers(tmp_path, caplog):

@@ -39,12 +39,14 @@ def test_hdf5_whatever_the_name(tmp_path, device, name):
     net, other = make(tmp_path, DEPLOY, backend=device), make(tmp_path, DEPLOY, backend=device)
     path = str(tmp_path / name)
     net.params["ip"][1].diff[...] = 7
+    net.params["ip"][1].data[...] = 6
     net.save_hdf5(path)
     with h5py.File(path) as file:
         assert list(file) == ["data"]
         np.testing.assert_array_equal(file["data/conv/0"], net.params["conv"][0].data)
     other.load_hdf5(path)
     assert equal(net, other)
+    assert (other.params["ip"][1].data == 6).all()
     net.save_hdf5(path, write_diff=True)
     with h5py.File(path) as file:
         assert (file["diff/ip/1"][()] == 7).all()

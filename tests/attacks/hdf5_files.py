@@ -45,6 +45,12 @@ def _bomb(group: Any, name: str) -> None:
     group.create_dataset(name, data=np.zeros(1 << 24, np.float32), chunks=(1 << 24,), compression="gzip")
 
 
+def _piece(group: Any, name: str) -> None:
+    # It is unpacked as a whole, whatever of it is read.
+    options = {"maxshape": (None,) * 4, "chunks": (1 << 21, 1, 3, 3), "compression": "gzip"}
+    group.create_dataset(name, data=np.zeros((3, 1, 3, 3), np.float32), **options)
+
+
 def things(dice: Dice, what: str) -> tuple[str, Callable[[Any, str], None]]:
     """What to put in the place of a dataset."""
     import h5py
@@ -74,7 +80,8 @@ def things(dice: Dice, what: str) -> tuple[str, Callable[[Any, str], None]]:
         "a link to nothing": lambda g, n: g.__setitem__(n, h5py.SoftLink("/nowhere")),
         "a link to another file": lambda g, n: g.__setitem__(n, h5py.ExternalLink("/etc/passwd", "/x")),
         "a link to this file": lambda g, n: g.__setitem__(n, h5py.ExternalLink("net.caffemodel.h5", "/data/conv/1")),
-        "values of another file": lambda g, n: g.create_dataset(n, (3, 1, 3, 3), "f4", external=[("/etc/x", 0, 108)]),
+        "values of another file": lambda g, n: g.create_dataset(n, (3, 1, 3, 3), "f4", external=[("/bin/sh", 0, 108)]),
+        "a few values in a piece of 75 million bytes": _piece,
         "a type": lambda g, n: g.__setitem__(n, np.dtype("f4")),
     }  # fmt: skip
     note = dice.pick(list(kinds))

@@ -29,7 +29,7 @@ def make_database(given: Path, folder: Path) -> tuple[str, str]:
     what = f"{len(names)} JPEGs of {given.name}"
     if not names:
         given = folder / "pictures"
-        names = _draw(given, 256)
+        names = _draw(given, 96)
         what = f"{len(names)} generated JPEGs (there is no folder of photographs)"
     database = str(folder / "lmdb")
     entries = [Entry(name, i % 8) for i, name in enumerate(names)]
@@ -42,14 +42,14 @@ def _draw(folder: Path, count: int) -> list[str]:
     """Pictures whose spectrum falls off as that of photographs does, 256 x 256."""
     folder.mkdir()
     rng = np.random.default_rng(1)
-    frequency = np.hypot(np.fft.fftfreq(_SIZE)[:, None], np.fft.fftfreq(_SIZE)[None, :])
+    frequency = np.hypot(np.fft.fftfreq(_SIZE)[:, None], np.fft.rfftfreq(_SIZE)[None, :])
     frequency[0, 0] = 1 / _SIZE
     names = []
     for number in range(count):
         noise = rng.standard_normal((3, _SIZE, _SIZE))
         # Channels of photographs are nearly alike.
         noise[1:] = 0.9 * noise[0] + 0.3 * noise[1:]
-        picture = np.fft.ifft2(np.fft.fft2(noise) / frequency).real
+        picture = np.fft.irfft2(np.fft.rfft2(noise) / frequency)
         picture = 128 + 50 * (picture - picture.mean()) / picture.std()
         names.append(f"{number:04d}.jpg")
         pixels = picture.clip(0, 255).astype(np.uint8).transpose(1, 2, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import resource
 import subprocess
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,14 @@ class Side:
     Args:
         binary: path of ``caffe``.
         model, batch, drop: as there.
-        threads, folder: threads are set in the environment; no weights are shared.
+        threads: set in the environment.
+        folder: where the solver is written; no weights are shared.
     """
 
     def __init__(
         self, binary: str, model: str, batch: int, threads: int, folder: str, drop: Collection[str] = ()
     ) -> None:
         self.binary = binary
-        self.folder = tempfile.TemporaryDirectory()
         net = benchmark_net(model, batch, drop=drop)
         for layer in net.layer:
             if layer.type == "Input":
@@ -49,14 +48,14 @@ class Side:
             net_param=net, type="SGD", base_lr=RATE, lr_policy="fixed", momentum=0.9, weight_decay=5e-4, display=1,
             max_iter=3, snapshot_after_train=False, solver_mode=caffe_pb2.SolverParameter.CPU,
         )  # fmt: skip
-        self.solver = Path(self.folder.name) / "solver.prototxt"
+        self.solver = Path(folder) / "solver.prototxt"
         self.solver.write_text(text_format.MessageToString(solver))
         self.facts: dict[str, Any] = {}
 
     def step(self) -> float:
         """Start Caffe for three iterations; gives the seconds of one, the first not counted."""
         done = subprocess.run(
-            [self.binary, "train", f"--solver={self.solver}"], cwd=self.folder.name, capture_output=True, text=True
+            [self.binary, "train", f"--solver={self.solver}"], cwd=self.solver.parent, capture_output=True, text=True
         )
         if done.returncode != 0:
             raise RuntimeError(f"{self.binary} ended with {done.returncode}: {done.stderr[-500:]}")

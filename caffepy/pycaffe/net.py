@@ -331,10 +331,23 @@ class Net:
         write_back_all()
         self.engine.clear_param_diffs()
 
-    def copy_from(self, *args: Any, **kwargs: Any) -> engines.Report:
-        """Copy weights from a .caffemodel or .h5 file, layer by layer of equal name: `caffepy.net.Net.copy_from`."""
+    def copy_from(
+        self, *paths: str | os.PathLike[str], on_mismatch: str = "error", reshape: bool = False
+    ) -> engines.Report:
+        """Copy weights from .caffemodel or .h5 files, layer by layer of equal name; later files win.
+
+        Args:
+            paths: one file or several.
+            on_mismatch, reshape: what to do with layers that do not fit, see `caffepy.net.Net.copy_from`.
+
+        Returns:
+            what became of each layer.
+
+        Raises:
+            WeightsError: a file cannot be read, or a layer's blobs do not fit.
+        """
         write_back_all()
-        return self.engine.copy_from(*args, **kwargs)
+        return self.engine.copy_from(*paths, on_mismatch=on_mismatch, reshape=reshape)
 
     def load_hdf5(self, filename: str | os.PathLike[str]) -> engines.Report:
         """Copy weights from an HDF5 file; `copy_from` knows such files by itself."""

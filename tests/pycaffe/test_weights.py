@@ -85,5 +85,8 @@ def test_what_does_not_fit(tmp_path):
     other = make(tmp_path, DEPLOY.replace("num_output: 5", "num_output: 6"))
     with pytest.raises(WeightsError, match="Cannot copy param 0 weights from layer 'ip'; shape mismatch"):
         other.copy_from(str(tmp_path / "w.caffemodel"))
+    report = other.copy_from(str(tmp_path / "w.caffemodel"), on_mismatch="skip")
+    assert report.loaded == ["conv"]
+    np.testing.assert_array_equal(other.params["conv"][0].data, net.params["conv"][0].data)
     with pytest.raises(WeightsError, match="Cannot share param 0 weights from layer 'ip'"):
         other.share_with(net)

@@ -23,6 +23,7 @@ COMMANDS = {
     "gradcheck": "Check the gradients of every layer of a net.",
     "time": "Measure how long each layer takes, forward and backward.",
     "summary": "Show a net's layers, shapes, parameters, multiply-adds and memory.",
+    "deploy": "Make a deploy.prototxt from a train_val.prototxt.",
     "convert-imageset": "Make a database of images from a list of files and labels.",
     "convert-mnist": "Make a database of images from files in MNIST's format.",
     "compute-image-mean": "Compute the mean image of a database.",

@@ -13,6 +13,10 @@ from caffepy.proto import caffe_pb2
 __all__ = ["SPP"]
 
 
+# The next one would have 2^32 windows for each channel.
+_MOST_LEVELS = 16
+
+
 @register_layer("SPP")
 class SPP(Layer):
     """Pools x (N, C, H, W) into 1 x 1, 2 x 2, 4 x 4, ... windows, one grid for each level of the pyramid.
@@ -33,6 +37,11 @@ class SPP(Layer):
         self.height = self.param.spp_param.pyramid_height
         if self.height < 1:
             raise self.error("pyramid_height must be at least 1; got 0. Set it in spp_param.")
+        if self.height > _MOST_LEVELS:
+            raise self.error(
+                f"pyramid_height {self.height}: level {_MOST_LEVELS} alone has 2^{2 * _MOST_LEVELS} windows, more than "
+                "a blob may have values. Lower it."
+            )
         self.levels: list[Pooling] = []
         self.pooled = [Blob(self.backend) for _ in range(self.height)]
         self.size: tuple[int, ...] = ()

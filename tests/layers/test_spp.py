@@ -114,6 +114,9 @@ def test_levels_draw_different_numbers(backend):
             (1, 1, 5, 9),
             r"level 2 of the pyramid, 4 x 4 windows, does not fit an image of 5 x 9.*Check failed: pad < kernel",
         ),
+        ("pyramid_height: 16", (1, 1, 1, 9), "level 1 of the pyramid, 2 x 2 windows, does not fit an image of 1 x 9"),
+        ("pyramid_height: 17", (1, 1, 1, 9), r"pyramid_height 17: level 16 alone has 2\^32 windows"),
+        ("pyramid_height: 4294967295", (1, 1, 1, 9), "pyramid_height 4294967295: level 16 alone"),
         ("pyramid_height: 2 pool: STOCHASTIC", (1, 1, 5, 5), "level 1 of the pyramid.*Padding implemented only for"),
     ],
 )

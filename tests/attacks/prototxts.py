@@ -68,6 +68,19 @@ def words(dice: Dice) -> Attack:
     return Attack(note, {"net.prototxt": text.encode("utf-8")})
 
 
+def _change_number(dice: Dice, text: str) -> tuple[str, str]:
+    places = [match.span() for match in re.finditer(r"(?<=[ \[])-?[.\d]+\b", text)]
+    begin, end = dice.pick(places)
+    new = dice.pick(_NUMBERS)
+    return f"{text[begin:end]} at {begin} -> {new[:30]}", text[:begin] + new + text[end:]
+
+
+@nets
+def a_number(dice: Dice) -> Attack:
+    note, text = _change_number(dice, dice.pick([NET, NET, OLD_NET, OLDEST_NET]))
+    return Attack(note, {"net.prototxt": text.encode()})
+
+
 @nets
 def lines(dice: Dice) -> Attack:
     note, text = change_lines(dice, dice.pick([NET, NET, OLD_NET, OLDEST_NET]))
@@ -173,6 +186,12 @@ def data_bombs(dice: Dice) -> Attack:
 @solvers
 def solver_words(dice: Dice) -> Attack:
     note, text = change_words(dice, SOLVER)
+    return Attack(note, {"solver.prototxt": text.encode(), "net.prototxt": NET.encode()})
+
+
+@solvers
+def solver_number(dice: Dice) -> Attack:
+    note, text = _change_number(dice, SOLVER)
     return Attack(note, {"solver.prototxt": text.encode(), "net.prototxt": NET.encode()})
 
 

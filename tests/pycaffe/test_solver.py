@@ -258,6 +258,8 @@ def test_python_layers_are_asked_for(tmp_path, monkeypatch):
         for make_one in (caffe.SGDSolver, caffe.get_solver):
             with pytest.raises(LayerError, match=match):
                 make_one(path, **argument)
+        with pytest.raises(LayerError, match=match):
+            caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN, **argument)
 
 
 def test_log_and_observers(tmp_path, caplog):

@@ -1,0 +1,274 @@
+"""Between images or filters and the values at the points of their tiles (see `_winograd_tiles`).
+
+A transformed array is flat: number ``point * step + panel * length * 8 + tile * 8 + lane``. ``work`` holds what is
+between the two axes of a transform; `work_size` says how much.
+"""
+
+from __future__ import annotations
+
+from caffepy.backend import Array
+from caffepy.cpu._jit import kernel
+from caffepy.cpu._simd import finish8, join4, transpose8
+from caffepy.cpu._winograd_matrices import apply
+from caffepy.cpu._winograd_tiles import Tiles, positions
+
+__all__ = [
+    "filters_to_points",
+    "gradients_to_points",
+    "images_to_points",
+    "points_to_filters",
+    "points_to_images",
+    "work_size",
+]
+
+
+def work_size(t: Tiles) -> int:
+    """Numbers of ``work``."""
+    return 16 * max(t.points_h * (t.out_width + t.taps - 1), t.points_h * t.points_w)
+
+
+@kernel
+def _fill_planes(
+    x: Array, first_plane: int, lanes: int, area: int, begin: int, count: int, band: Array, at: int
+) -> None:
+    """``count`` numbers from ``begin`` on, of each of eight planes, side by side from ``band[at]`` on."""
+    base = first_plane * area + begin
+    if lanes == 8 and count >= 8:
+        for q in range(0, count - 7, 8):
+            transpose8(x, base + q, area, band, at + q * 8, 8)
+        if count % 8 != 0:
+            q = count - 8
+            transpose8(x, base + q, area, band, at + q * 8, 8)
+        return
+    for lane in range(8):
+        for q in range(count):
+            band[at + q * 8 + lane] = x[base + lane * area + q] if lane < lanes else 0
+
+
+@kernel
+def _fill_rows(x: Array, t: Tiles, image: int, panel: int, top: int, count: int, band: Array) -> None:
+    """Rows ``top`` to ``top + count`` of eight channels, 0 where there are none, into band (count, width, 8)."""
+    begin = min(max(-top, 0), count)
+    end = max(min(count, t.height - top), begin)
+    band[: begin * t.width * 8] = 0
+    band[end * t.width * 8 : count * t.width * 8] = 0
+    channel = panel % t.panels * 8
+    plane = (image * t.group + panel // t.panels) * t.channels + channel
+    lanes = min(t.channels - channel, 8)
+    first = (top + begin) * t.width
+    area = t.height * t.width
+    _fill_planes(x, plane, lanes, area, first, (end - begin) * t.width, band, begin * t.width * 8)
+
+
+@kernel
+def _fill_lane(x: Array, t: Tiles, plane: int, row: int, shift: int, width: int, band: Array, at: int) -> None:
+    """Every stride-th number of a row, from ``shift`` on, 0 where there is none, into a lane of a band's row."""
+    begin = min(max(-(shift // t.stride), 0), width)
+    end = max(min((t.width - shift + t.stride - 1) // t.stride, width), begin)
+    if row < 0 or row >= t.height:
+        begin = end = width
+    base = (plane * t.height + row) * t.width + shift
+    for q in range(begin):
+        band[at + q * 8] = 0
+    for q in range(begin, end):
+        band[at + q * 8] = x[base + q * t.stride]
+    for q in range(end, width):
+        band[at + q * 8] = 0
+
+
+@kernel
+def _fill_phases(x: Array, t: Tiles, image: int, panel: int, top: int, count: int, width: int, band: Array) -> None:
+    """As `_fill_rows` of the phases of channels, with ``width`` columns; rows and columns begin in the pads."""
+    phases = t.stride * t.stride
+    first_plane = (image * t.group + panel // t.panels) * t.channels
+    first = panel % t.panels * 8
+    lanes = t.channels * phases
+    for i in range(count):
+        at = i * width * 8
+        row = t.stride * (top + i) + first // t.stride % t.stride - t.pad_height
+        plane = first_plane + first // phases
+        # Eight lanes are two rows of four where the stride is four.
+        begin = (t.pad_width + 3) // 4
+        end = max(min((t.width + t.pad_width) // 4, width), begin)
+        if t.stride != 4 or row < 0 or row + 1 >= t.height or begin >= width:
+            begin = end = 0
+        base = (plane * t.height + row) * t.width - t.pad_width
+        for q in range(begin, end):
+            join4(x, base + 4 * q, base + 4 * q + t.width, band, at + q * 8)
+        if begin == 0 and end == width:
+            continue
+        for lane in range(8):
+            phase = first + lane
+            source = t.stride * (top + i) + phase // t.stride % t.stride - t.pad_height
+            if phase >= lanes:
+                source = -1
+            shift = phase % t.stride - t.pad_width
+            plane = first_plane + phase // phases
+            if begin > 0:
+                _fill_lane(x, t, plane, source, shift, begin, band, at + lane)
+            if end < width:
+                _fill_lane(x, t, plane, source, shift + end * t.stride, width - end, band, at + end * 8 + lane)
+
+
+@kernel
+def images_to_points(
+    begin: int, end: int, x: Array, t: Tiles, first: int, last: int, v: Array, step: int, length: int, work: Array
+) -> None:
+    """B d of the tiles of strips ``begin`` to ``end`` of x, flat, as those of a block from ``first`` to ``last``."""
+    width = t.out_width + t.taps - 1
+    band, middle = work[: t.points_h * width * 8], work[t.points_h * width * 8 : 2 * t.points_h * width * 8]
+    middle[:] = 0
+    columns = t.width if t.stride == 1 else width
+    left = t.pad_width if t.stride == 1 else 0
+    for strip in range(begin, end):
+        image, row = strip // t.rows, strip % t.rows
+        inner, edge = positions(t, first, last, strip)
+        n = t.points_h if row < t.rows - 1 else t.last_h + t.taps - 1
+        for panel in range(t.group * t.panels):
+            if t.stride == 1:
+                _fill_rows(x, t, image, panel, row * t.size_h - t.pad_height, n, band)
+            else:
+                _fill_phases(x, t, image, panel, row * t.size_h, n, width, band)
+            for column in range(columns):
+                apply("numbers", n, n, band, column * 8, columns * 8, middle, (left + column) * 8, width * 8)
+            for column in range(t.columns):
+                last_one = column == t.columns - 1
+                points = t.last_w + t.taps - 1 if last_one else t.points_w
+                to = (panel * length + (edge if last_one else inner + column)) * 8
+                for i in range(n):
+                    source = (i * width + column * t.size_w) * 8
+                    apply("numbers", points, points, middle, source, 8, v, to + i * t.points_w * step, step)
+
+
+@kernel
+def gradients_to_points(
+    begin: int, end: int, dy: Array, t: Tiles, first: int, last: int, v: Array, step: int, length: int, work: Array
+) -> None:
+    """E_m dy of the tiles of strips ``begin`` to ``end`` of dy, as `images_to_points`."""
+    width = t.out_width
+    band, middle = work[: t.size_h * width * 8], work[t.size_h * width * 8 : (t.size_h + t.points_h) * width * 8]
+    area = t.out_height * width
+    for strip in range(begin, end):
+        image, row = strip // t.rows, strip % t.rows
+        inner, edge = positions(t, first, last, strip)
+        height = t.size_h if row < t.rows - 1 else t.last_h
+        n = height + t.taps - 1
+        for panel in range(t.group * t.filter_panels):
+            channel = panel % t.filter_panels * 8
+            plane = (image * t.group + panel // t.filter_panels) * t.filters + channel
+            lanes = min(t.filters - channel, 8)
+            _fill_planes(dy, plane, lanes, area, row * t.size_h * width, height * width, band, 0)
+            for column in range(width):
+                apply("values", n, height, band, column * 8, width * 8, middle, column * 8, width * 8)
+            for column in range(t.columns):
+                last_one = column == t.columns - 1
+                size = t.last_w if last_one else t.size_w
+                to = (panel * length + (edge if last_one else inner + column)) * 8
+                for i in range(n):
+                    source = (i * width + column * t.size_w) * 8
+                    apply("values", size + t.taps - 1, size, middle, source, 8, v, to + i * t.points_w * step, step)
+
+
+@kernel
+def points_to_images(
+    p: Array,
+    t: Tiles,
+    first: int,
+    last: int,
+    step: int,
+    length: int,
+    first_panel: int,
+    last_panel: int,
+    bias: Array,
+    slope: float,
+    y: Array,
+    work: Array,
+) -> None:
+    """Panels ``first_panel`` to ``last_panel`` of y, flat, from their products: E_m^T, then `finish8`."""
+    width = t.out_width
+    middle, band = work[: t.points_h * width * 8], work[t.points_h * width * 8 : (t.points_h + t.size_h) * width * 8]
+    area = t.out_height * width
+    for strip in range(first, last):
+        image, row = strip // t.rows, strip % t.rows
+        inner, edge = positions(t, first, last, strip)
+        height = t.size_h if row < t.rows - 1 else t.last_h
+        n = height + t.taps - 1
+        for panel in range(first_panel, last_panel):
+            for column in range(t.columns):
+                last_one = column == t.columns - 1
+                size = t.last_w if last_one else t.size_w
+                at = ((panel - first_panel) * length + (edge if last_one else inner + column)) * 8
+                for i in range(n):
+                    target = (i * width + column * t.size_w) * 8
+                    apply("results", size + t.taps - 1, size, p, at + i * t.points_w * step, step, middle, target, 8)
+            for column in range(width):
+                apply("results", n, height, middle, column * 8, width * 8, band, column * 8, width * 8)
+            channel = panel % t.filter_panels * 8
+            plane = (image * t.group + panel // t.filter_panels) * t.filters + channel
+            lanes, count = min(t.filters - channel, 8), height * width
+            base = plane * area + row * t.size_h * width
+            if lanes == 8 and count >= 8:
+                for q in range(0, count, 8):
+                    q = min(q, count - 8)
+                    finish8(band, q * 8, bias, panel * 8, slope, y, base + q, area)
+                continue
+            for lane in range(lanes):
+                for q in range(count):
+                    value = band[q * 8 + lane] + bias[panel * 8 + lane]
+                    y[base + lane * area + q] = value if value > 0 else value * slope
+
+
+@kernel
+def filters_to_points(
+    w: Array, t: Tiles, turned: bool, first: int, last: int, u: Array, step: int, work: Array
+) -> None:
+    """E_r w, of panels ``first`` to ``last`` of filters (over all groups), a row for each channel (and phase) of x.
+
+    w, flat, is (filters, channels, kernel, kernel); where ``turned``, (channels, filters, ...) with taps in reverse.
+    """
+    area = t.kernel * t.kernel
+    row_step, lane_step = (t.filters * area, area) if turned else (area, t.channels * area)
+    phases, rows = t.stride * t.stride, t.panels * 8
+    taps, middle = work[: t.taps * t.taps * 8], work[t.taps * t.taps * 8 :]
+    for panel in range(first, last):
+        group, filter_ = panel // t.filter_panels, panel % t.filter_panels * 8
+        for row in range(rows):
+            base = group * t.channels * t.filters * area + row // phases * row_step + filter_ * lane_step
+            for k in range(t.taps * t.taps):
+                i = k // t.taps * t.stride + row // t.stride % t.stride
+                j = k % t.taps * t.stride + row % t.stride
+                tap = i * t.kernel + j
+                if turned:
+                    tap = area - 1 - tap
+                inside = i < t.kernel and j < t.kernel and row < t.channels * phases
+                for lane in range(8):
+                    there = inside and filter_ + lane < t.filters
+                    taps[k * 8 + lane] = w[base + lane * lane_step + tap] if there else 0
+            for j in range(t.taps):
+                apply("values", t.points_h, t.taps, taps, j * 8, t.taps * 8, middle, j * 8, t.taps * 8)
+            to = (panel * rows + row) * 8
+            for i in range(t.points_h):
+                apply("values", t.points_w, t.taps, middle, i * t.taps * 8, 8, u, to + i * t.points_w * step, step)
+
+
+@kernel
+def points_to_filters(u: Array, t: Tiles, first: int, last: int, step: int, dw: Array, work: Array) -> None:
+    """Add E_r^T u to the gradients dw of panels ``first`` to ``last`` of filters."""
+    area = t.kernel * t.kernel
+    phases, rows = t.stride * t.stride, t.panels * 8
+    taps, middle = work[: t.taps * t.taps * 8], work[t.taps * t.taps * 8 :]
+    for panel in range(first, last):
+        group, filter_ = panel // t.filter_panels, panel % t.filter_panels * 8
+        for row in range(t.channels * phases):
+            at = (panel * rows + row) * 8
+            for i in range(t.points_h):
+                apply("results", t.points_w, t.taps, u, at + i * t.points_w * step, step, middle, i * t.taps * 8, 8)
+            for j in range(t.taps):
+                apply("results", t.points_h, t.taps, middle, j * 8, t.taps * 8, taps, j * 8, t.taps * 8)
+            for k in range(t.taps * t.taps):
+                i = k // t.taps * t.stride + row // t.stride % t.stride
+                j = k % t.taps * t.stride + row % t.stride
+                if i < t.kernel and j < t.kernel:
+                    for lane in range(min(t.filters - filter_, 8)):
+                        filter_at = (group * t.filters + filter_ + lane) * t.channels + row // phases
+                        dw[filter_at * area + i * t.kernel + j] += taps[k * 8 + lane]

@@ -10,7 +10,8 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._bias import add_to_channels
-from caffepy.cpu._unfold import fold_images_2d, fold_images_nd, pack, unfold_images_2d, unfold_images_nd, unpack
+from caffepy.cpu._grid import Grid
+from caffepy.cpu._unfold import pack, unpack
 from caffepy.cpu.gemm import InnerProduct
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Columns:
         self._workers = cast("CpuBackend", backend).workers
         self._num_output = num_output
         self._group = group
-        self._window = np.array([kernel, stride, pad, dilation], np.int64).reshape(4, -1)
+        self._grid = Grid(kernel, stride, pad, dilation)
+        self._taps = math.prod(kernel)
+        # Images of this size are one column each.
+        self._whole = tuple(kernel) if all(p == 0 and d == 1 for p, d in zip(pad, dilation, strict=True)) else None
         self._pointwise = all(k == s == 1 and p == 0 for k, s, p in zip(kernel, stride, pad, strict=True))
         self._shapes: tuple[Shape, Shape] = ((), ())
 
@@ -51,35 +55,18 @@ class Columns:
         if (x_shape, y_shape) == self._shapes:
             return
         self._shapes = (x_shape, y_shape)
-        kernel = tuple(int(k) for k in self._window[0])
         images, self._places = x_shape[0], math.prod(y_shape[2:])
-        self._depth = x_shape[1] * math.prod(kernel)
+        self._depth = x_shape[1] * self._taps
         self._product: InnerProduct | None = None
-        plain = not self._window[2].any() and (self._window[3] == 1).all()
-        if self._places == 1 and kernel == x_shape[2:] and plain and self._group == 1:
+        if self._places == 1 and self._whole == x_shape[2:] and self._group == 1:
             self._product = InnerProduct(self._backend, transpose=False)
             self._product.plan((images, self._depth), (images, self._num_output))
             return
-        self._lay_out(x_shape, y_shape)
+        self._grid.plan(x_shape, y_shape)
         column_bytes = max(self._depth * self._places * self._backend.dtype.itemsize, 1)
         self._together = max(1, min(_COLS_BYTES // column_bytes, -(-images // self._workers.threads)))
         self._span = self._together * self._places
         self._memory()
-
-    def _lay_out(self, x_shape: Shape, y_shape: Shape) -> None:
-        """Spatial shapes and window as the kernels take them: two axes, or as many as there are beyond two."""
-        axes = len(x_shape) - 2
-        self._flat = axes <= 2
-        if not self._flat:
-            self._x_spatial = np.array(x_shape[2:], np.int64)
-            self._y_spatial = np.array(y_shape[2:], np.int64)
-            self._plane: Shape = (math.prod(x_shape[2:]),)
-            return
-        missing = 2 - axes
-        neutral = np.array([[1], [1], [0], [1]], np.int64).repeat(missing, axis=1)
-        self._window2 = np.ascontiguousarray(np.concatenate([neutral, self._window], axis=1))
-        self._plane = (1,) * missing + x_shape[2:]
-        self._out = (1,) * missing + y_shape[2:]
 
     def _carved(self) -> list[tuple[Array, Array, Array]]:
         """For each thread: columns, y or dy beside one another, and some filters' gradients by group."""
@@ -105,23 +92,15 @@ class Columns:
         """Images x (N, C, *plane) into columns (C * taps, images * places or more)."""
         if self._pointwise:
             pack(x.reshape(len(x), self._depth, self._places), first, last, cols)
-        elif self._flat:
-            height, width = self._out
-            unfold_images_2d(x, first, last, self._window2, height, width, cols)
         else:
-            sizes = self._x_spatial, self._y_spatial, self._window
-            unfold_images_nd(x, first, last, *sizes, self._places, cols)
+            self._grid.unfold(x, first, last, cols)
 
     def _fold(self, cols: Array, first: int, last: int, x: Array) -> None:
         """The transpose of `_unfold`."""
         if self._pointwise:
             unpack(cols, first, last, x.reshape(len(x), self._depth, self._places))
-        elif self._flat:
-            height, width = self._out
-            fold_images_2d(cols, first, last, self._window2, height, width, x)
         else:
-            sizes = self._x_spatial, self._y_spatial, self._window
-            fold_images_nd(cols, first, last, *sizes, self._places, x)
+            self._grid.fold(cols, first, last, x)
 
     def _grouped(self, rows: Array, span: int) -> Array:
         """Rows (channels or filters, columns) by group, of the first ``span`` columns."""
@@ -147,7 +126,7 @@ class Columns:
             self._product.forward(*matrices, b, out.reshape(images, self._num_output))
             return
         y = out.reshape(images, self._num_output, places)
-        planes, weights, memory = x.reshape(*x.shape[:2], *self._plane), self._filters(w), self._carved()
+        planes, weights, memory = self._grid.planes(x), self._filters(w), self._carved()
 
         def columns(first: int, last: int, worker: int) -> Array:
             if self._pointwise and self._together == 1:
@@ -190,7 +169,7 @@ class Columns:
             return
         grads = dy.reshape(images, self._num_output, places)
         weights = self._filters(w).transpose(0, 2, 1)
-        planes, memory = out.reshape(*out.shape[:2], *self._plane), self._carved()
+        planes, memory = self._grid.planes(out), self._carved()
 
         def some(first: int, last: int, worker: int) -> None:
             cols, packed, _ = memory[worker]
@@ -216,7 +195,7 @@ class Columns:
             self._product.backward_filter(*matrices, out.reshape(len(out), -1))
             return
         grads = dy.reshape(images, self._num_output, places)
-        planes, memory, sums = x.reshape(*x.shape[:2], *self._plane), self._carved(), self._memory()[1]
+        planes, memory, sums = self._grid.planes(x), self._carved(), self._memory()[1]
         filters = self._filters(out)
         # The first thread adds to ``out`` itself.
         totals = [filters, *(self._filters(part) for part in sums[: max(images, 1) - 1])]

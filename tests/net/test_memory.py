@@ -95,8 +95,8 @@ def test_memory_that_an_op_asks_for_names_its_layer(monkeypatch):
 
     monkeypatch.setattr(get_backend(), "empty", refuse, raising=False)
     text = _net('name: "s" type: "Reshape" bottom: "x" top: "x4" reshape_param { shape { dim: [1, 64, 128, 128] } }')
-    with pytest.raises(BackendError, match=r"layer 'norm' \(LRN\): an array of 9 needs"):
-        Net(parse_net(text + 'layer { name: "norm" type: "LRN" bottom: "x4" top: "y" }'))
+    with pytest.raises(BackendError, match=r"layer 'most' \(ArgMax\): an array of 9 needs"):
+        Net(parse_net(text + 'layer { name: "most" type: "ArgMax" bottom: "x4" top: "y" }'))
 
 
 def test_a_budget_says_what_is_taken():

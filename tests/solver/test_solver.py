@@ -474,7 +474,11 @@ def test_tests_do_not_count_in_the_time_of_iterations(tmp_path):
 
 def test_quiet_without_observers(tmp_path, caplog):
     caplog.set_level(logging.INFO, "caffepy")
-    solver_of(tmp_path, NET, "max_iter: 2 display: 1 test_iter: 1 test_interval: 1").solve()
+    solver = solver_of(tmp_path, NET, "max_iter: 2 display: 1 test_iter: 1 test_interval: 1")
+    # Nets tell how they are built.
+    assert caplog.records[-1].getMessage() == "Network initialization done."
+    caplog.clear()
+    solver.solve()
     assert [record.getMessage() for record in caplog.records] == []
 
 

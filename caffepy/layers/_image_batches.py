@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import numpy as np
-
 from caffepy.blob import Blob
 from caffepy.data.images import Images
 from caffepy.data.reader import Batch, RecordReader
@@ -50,9 +48,7 @@ class ImageBatchLayer(BatchLayer):
         for position, crop in batch.others.items():
             one = slice(position, position + 1)
             shift = None if batch.shift is None else batch.shift[one]
-            self.pixels.forward(
-                crop[np.newaxis], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one]
-            )
+            self.pixels.forward(crop[None], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one])
         if len(top) > 1:
             top[1].reshape(*batch.label.shape)
             top[1].data[...] = self.backend.asarray(batch.label)

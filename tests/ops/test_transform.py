@@ -86,10 +86,7 @@ def test_what_would_read_outside_is_refused():
 
 
 def test_no_images():
-    make().forward(
-        np.empty((0, 3, 4, 4), np.uint8),
-        *(np.empty(0, int),) * 2,
-        np.empty(0, bool),
-        None,
-        np.empty((0, 3, 4, 4), np.float32),
-    )
+    nothing, nowhere = np.empty((0, 3, 4, 4), np.uint8), np.empty(0, np.int64)
+    out = np.empty((0, 3, 4, 4), np.float32)
+    for mean in (None, np.zeros((3, 4, 4), np.float32)):
+        assert make(mean).forward(nothing, nowhere, nowhere, nowhere > 0, None, out) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from caffepy.data.options import DataOptions
@@ -16,6 +18,11 @@ def data_net(backend, text, phase=caffe_pb2.TEST, dtype="float32", seed=2, **opt
     return Net(
         parse_net(text, "n.prototxt"), phase, get_backend(backend, dtype), seed=seed, data=DataOptions(**options)
     )
+
+
+def data_threads():
+    """How many threads make batches; those that compute are the backend's, and stay."""
+    return sum(thread.name.startswith("caffepy-data") for thread in threading.enumerate())
 
 
 def passes(net, count, start=None):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 
 import lmdb
 import numpy as np
@@ -24,6 +23,7 @@ from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.net import Net
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
+from tests.layers.data_nets import data_threads
 
 COUNT, SHAPE = 7, (3, 6, 5)
 IMAGES = np.random.default_rng(1).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
@@ -196,13 +196,13 @@ def test_waiting_is_measured(backend, database):
 
 
 def test_close_ends_threads_and_reading(backend, database):
-    before = threading.active_count()
+    before = data_threads()
     made = net(backend, database, threads=2)
     made.forward()
-    assert threading.active_count() == before + 2
+    assert data_threads() == before + 2
     made.close()
     made.close()
-    assert threading.active_count() == before
+    assert data_threads() == before
     with pytest.raises(LayerError, match=r"layer 'd' .Data.: the layer is closed"):
         made.forward()
 
@@ -222,10 +222,10 @@ def test_close_ends_threads_and_reading(backend, database):
     ],
 )
 def test_refusals_leave_nothing_open(backend, database, fields, more, match):
-    before, opened = threading.active_count(), set(lmdb_source._environments)
+    before, opened = data_threads(), set(lmdb_source._environments)
     with pytest.raises(CaffepyError, match=match):
         net(backend, database, fields, more)
-    assert threading.active_count() == before
+    assert data_threads() == before
     assert lmdb_source._environments.keys() == opened
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
 from caffepy.proto.read import parse_net
-from tests.layers.data_nets import data_net, equal, passes
+from tests.layers.data_nets import data_net, data_threads, equal, passes
 
 COUNT = 7
 IMAGES = np.random.default_rng(1).integers(0, 256, (COUNT, 3, 6, 5), dtype=np.uint8)
@@ -209,10 +208,10 @@ def test_colour_noise_needs_given_directions(backend, folder):
     ],
 )
 def test_refusals_leave_no_threads(backend, folder, fields, more, match):
-    before = threading.active_count()
+    before = data_threads()
     with pytest.raises(CaffepyError, match=match):
         net(backend, folder, fields, more)
-    assert threading.active_count() == before
+    assert data_threads() == before
 
 
 @pytest.mark.parametrize(
@@ -253,14 +252,14 @@ def test_memory_that_larger_images_would_take(backend, folder, monkeypatch):
 
 
 def test_closing(backend, folder):
-    before = threading.active_count()
+    before = data_threads()
     made = net(backend, folder, threads=2)
     made.forward()
     assert made.layers[0].wait_seconds > 0
-    assert threading.active_count() == before + 2
+    assert data_threads() == before + 2
     made.close()
     made.close()
-    assert threading.active_count() == before
+    assert data_threads() == before
     with pytest.raises(LayerError, match=r"layer 'd' .ImageData.: the layer is closed"):
         made.forward()
     entry = made.entries[0]

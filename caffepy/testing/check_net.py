@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,15 @@ import numpy as np
 from google.protobuf import text_format
 from numpy.typing import NDArray
 
+from caffepy.errors import LayerError
 from caffepy.net import Net
 from caffepy.net.build import Entry
 from caffepy.proto import caffe_pb2
 from caffepy.testing.case import Case
 from caffepy.testing.check_gradient import Comparison, compare_gradients
+from caffepy.testing.feed_net import inputs_behind, is_custom
 
-__all__ = ["LayerCheck", "check_net", "feed_inputs"]
+__all__ = ["LayerCheck", "check_net"]
 
 Values = NDArray[Any]
 
@@ -31,7 +33,7 @@ _KINKED = frozenset({"ReLU", "PReLU", "AbsVal", "HingeLoss"})
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer: ``compared`` blobs, or why nothing was."""
+    """One layer: its blobs as they were compared or skipped, or why none was looked at."""
 
     name: str
     type: str
@@ -45,7 +47,13 @@ class LayerCheck:
 
 
 def check_net(
-    net: Net, layers: Collection[str] = (), *, directions: int = 3, step: float = 1e-5
+    net: Net,
+    layers: Collection[str] = (),
+    *,
+    directions: int = 3,
+    elements: int = 0,
+    step: float = 1e-5,
+    threshold: float | None = None,
 ) -> Iterator[LayerCheck]:
     """Compare each layer's backward pass with differences of its forward pass, in float64, layer by layer.
 
@@ -56,8 +64,7 @@ def check_net(
     Args:
         net: on the CPU; its weights are those checked with.
         layers: names; all of them unless given.
-        directions: see `check_gradient`.
-        step: see `check_gradient`.
+        directions, elements, step, threshold: see `compare_gradients`.
     """
     read: dict[int, list[Values]] = {}
 
@@ -71,6 +78,7 @@ def check_net(
         net.forward()
     finally:
         net.before_forward.remove(note)
+    behind = inputs_behind(net)
     for i, entry in enumerate(net.entries):
         layer = entry.layer
         if i not in read or layer.type == "Split":
@@ -79,8 +87,14 @@ def check_net(
         if reason:
             yield LayerCheck(layer.name, layer.type, [], reason)
             continue
-        case = _case(net, entry, read.pop(i))
-        yield LayerCheck(layer.name, layer.type, compare_gradients(case, directions=directions, step=step))
+        skipped = _skipped(entry, behind)
+        case = _case(net, entry, read.pop(i), skipped)
+        try:
+            found = compare_gradients(case, directions=directions, elements=elements, step=step, threshold=threshold)
+        except LayerError as error:
+            text = str(error).replace("layer 'under_test'", f"layer '{layer.name}'")
+            found = [Comparison("passes", 0, np.inf, True, text)]
+        yield LayerCheck(layer.name, layer.type, [*found, *skipped.values()])
 
 
 def _nothing_to_check(entry: Entry) -> str:
@@ -96,14 +110,38 @@ def _nothing_to_check(entry: Entry) -> str:
     return ""
 
 
-def _case(net: Net, entry: Entry, read: list[Values]) -> Case:
+def _skipped(entry: Entry, behind: dict[int, int]) -> dict[str, Comparison]:
+    """The blobs of a layer of which nothing is compared, with the reason."""
+    layer = entry.layer
+    reasons = {}
+    for j, blob in enumerate(entry.bottom):
+        if not layer.can_propagate(j):
+            reasons[f"bottom[{j}]"] = (blob, "has no gradient by definition")
+        elif not entry.propagate_down[j] and _may_be_labels(entry, j, behind):
+            # A user's loss: it need not say that its labels have no gradient, since no net asks for one.
+            reasons[f"bottom[{j}]"] = (blob, "an input of which the net asks no gradient (force_backward: true does)")
+    for j, blob in enumerate(layer.blobs if layer.type in _OWN_BLOBS else ()):
+        reasons[f"blobs[{j}]"] = (blob, "a sum that the layer keeps itself")
+    return {name: Comparison(name, blob.count, skipped=reason) for name, (blob, reason) in reasons.items()}
+
+
+def _may_be_labels(entry: Entry, j: int, behind: Container[int]) -> bool:
+    return j > 0 and is_custom(entry) and id(entry.bottom[j]) in behind
+
+
+def _case(net: Net, entry: Entry, read: list[Values], skipped: Container[str]) -> Case:
     layer = entry.layer
     param = caffe_pb2.LayerParameter()
     param.CopyFrom(layer.param)
     for name in ("name", "bottom", "top", "blobs", "include", "exclude", "propagate_down", "phase"):
         param.ClearField(name)
     random = np.random.default_rng([len(read), *(size for values in read for size in values.shape)])
-    fed = [_shaken(values, random) if layer.can_propagate(j) else values for j, values in enumerate(read)]
+    checked = [j for j in range(len(read)) if f"bottom[{j}]" not in skipped]
+    behind = inputs_behind(net)
+    fed = [
+        _shaken(values, random) if j in checked and not _may_be_labels(entry, j, behind) else values
+        for j, values in enumerate(read)
+    ]
     blobs = [np.array(net.backend.to_host(blob.data)) for blob in layer.blobs]
     return Case(
         text_format.MessageToString(param, as_one_line=True),
@@ -112,6 +150,7 @@ def _case(net: Net, entry: Entry, read: list[Values]) -> Case:
         phase=caffe_pb2.Phase.Name(net.phase),
         draw={j: _always(values) for j, values in enumerate(fed)},
         draw_blobs={j: _always(values) for j, values in enumerate(blobs)},
+        gradient=checked,
         tops_checked=[0] if layer.loss or layer.type in _FIRST_TOP else None,
         blobs_checked=() if layer.type in _OWN_BLOBS else None,
         kink=_KINK if layer.type in _KINKED else 0.0,
@@ -135,64 +174,3 @@ def _shaken(values: Values, random: np.random.Generator) -> Values:
     moved = wide * random.uniform(0.98, 1.02, wide.shape)
     # Many zeros, as a ReLU leaves, become as many different values as there are.
     return np.where(wide == 0, random.uniform(0.0, 1.0, wide.shape) * (spread or 1.0), moved)
-
-
-def feed_inputs(net: Net, seed: int = 1) -> None:
-    """Fill the net's Input blobs: normal numbers, and where a layer wants labels, indices or marks, such."""
-    random = np.random.default_rng(seed)
-    # Blobs that hold an input's values: its own, and the copies that Split layers make.
-    inputs = {id(blob): blob for entry in net.entries if entry.layer.type == "Input" for blob in entry.top}
-    own = list(inputs.values())
-    feeds: dict[int, Values] = {}
-    for entry in net.entries:
-        if entry.layer.type == "Split" and id(entry.bottom[0]) in inputs:
-            inputs.update((id(top), inputs[id(entry.bottom[0])]) for top in entry.top)
-            continue
-        for j, blob in enumerate(entry.bottom):
-            if id(blob) in inputs:
-                values = _wanted(entry, j, random)
-                if values is not None:
-                    feeds.setdefault(id(inputs[id(blob)]), values)
-    for blob in own:
-        values = feeds.get(id(blob), random.standard_normal(blob.shape))
-        blob.data[...] = net.backend.asarray(values.reshape(blob.shape))
-
-
-# Of these bottom 1 is a class for each position of bottom 0.
-_CLASSES = frozenset({"SoftmaxWithLoss", "MultinomialLogisticLoss", "HingeLoss", "InfogainLoss", "Accuracy"})
-
-
-def _wanted(entry: Entry, index: int, random: np.random.Generator) -> Values | None:
-    """Values that a layer takes as its bottom ``index``; None where any will do."""
-    layer, shape = entry.layer, entry.bottom[index].shape
-    kind, last = layer.type, index == len(entry.bottom) - 1
-    if kind in _CLASSES and index == 1:
-        scores = entry.bottom[0]
-        axis = {
-            "SoftmaxWithLoss": layer.param.softmax_param.axis,
-            "InfogainLoss": layer.param.infogain_loss_param.axis,
-            "Accuracy": layer.param.accuracy_param.axis,
-        }.get(kind, 1)
-        return random.integers(0, scores.shape[axis] if len(scores.shape) > 1 else 2, shape)
-    if kind == "InfogainLoss" and index == 2:
-        return random.uniform(0.1, 1.0, shape)
-    if kind == "MultinomialLogisticLoss" or (kind == "InfogainLoss" and index == 0):
-        return random.uniform(0.1, 1.0, shape)
-    if kind == "SigmoidCrossEntropyLoss" and index == 1:
-        return random.integers(0, 2, shape)
-    if (kind == "ContrastiveLoss" and index == 2) or (kind == "Filter" and last):
-        # One of each at least, or there may be nothing to see.
-        return np.arange(int(np.prod(shape))).reshape(shape) % 2
-    if kind in ("LSTM", "RNN") and index == 1:
-        marks = np.ones(shape)
-        marks[:1] = 0
-        return marks
-    if kind == "LSTMUnit" and index == 2:
-        return np.ones(shape)
-    if kind == "Embed":
-        return random.integers(0, layer.param.embed_param.input_dim, shape)
-    if kind == "BatchReindex" and index == 1:
-        return random.integers(0, entry.bottom[0].shape[0], shape)
-    if kind == "Log":
-        return random.uniform(0.5, 2.0, shape)
-    return None

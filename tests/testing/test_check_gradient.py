@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from caffepy.layer import Layer, register_layer
 from caffepy.proto import caffe_pb2
 from caffepy.testing import case, check_gradient
+from caffepy.testing.check_gradient import compare_gradients
 
 
 class Product(Layer):
@@ -223,3 +225,106 @@ def test_inputs_are_moved_away_from_a_declared_kink():
     with pytest.raises(AssertionError, match="wrong gradient"):
         check_gradient(case('type: "KitStep"', [(2, 3)], draw=at_kink))
     check_gradient(case('type: "KitStep"', [(2, 3)], draw=at_kink, kink=0.01, kink_at=1.0))
+
+
+def _distances(backward):
+    """A case of |x - 1|, 2,000 elements, three of which are at the kink."""
+
+    def forward(self, bottom, top):
+        """The distance from 1."""
+        top[0].data[...] = np.abs(bottom[0].data - 1) * bottom[1].data
+
+    def three(random, shape):
+        values = random.standard_normal(shape)
+        values[[3, 50, 199], [0, 9, 4]] = 1.0
+        return values
+
+    return setting(backward, forward, shape=(200, 10), draw={0: three}, gradient=[0], blobs_checked=())
+
+
+def test_a_few_kinks_among_thousands_are_let_pass_and_a_wrong_element_beside_them_is_not():
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = np.where(bottom[0].data >= 1, 1, -1) * bottom[1].data * top[0].diff
+        bottom[1].diff[...] = 0
+
+    def wrong(self, top, propagate_down, bottom):
+        backward(self, top, propagate_down, bottom)
+        bottom[0].diff[120, 7] *= 1.5
+
+    with pytest.raises(AssertionError, match="wrong gradient"):
+        # Of two thousand elements two may be at a kink, of three thousand all three.
+        check_gradient(_distances(backward))
+    more = _distances(backward)
+    check_gradient(replace(more, bottoms=[(300, 10), (300, 10)]))
+    with pytest.raises(AssertionError, match=r"worst of 201 elements examined: element \[120, 7\]: expected"):
+        check_gradient(replace(_distances(wrong), bottoms=[(300, 10), (300, 10)]))
+
+
+def test_a_gradient_beyond_both_sides_of_a_kink_is_wrong():
+    def beyond(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = np.sign(bottom[0].data - 1) * bottom[1].data * top[0].diff
+        at = bottom[0].data == 1
+        bottom[0].diff[at] = 1.2 * np.abs(bottom[1].data * top[0].diff)[at]
+
+    with pytest.raises(AssertionError, match=r"element \[(3, 0|50, 9|199, 4)\]: expected"):
+        check_gradient(replace(_distances(beyond), bottoms=[(300, 10), (300, 10)]))
+
+
+def test_one_wrong_element_of_many_is_named():
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[1].diff[777, 2] *= 1.1
+
+    with pytest.raises(AssertionError, match=r"worst of 201 elements examined: element \[777, 2\]: expected"):
+        check_gradient(setting(backward, shape=(1000, 3)))
+
+
+def test_a_forward_that_draws_anew_each_time_is_named():
+    def forward(self, bottom, top):
+        """Noise on the product."""
+        Product.forward(self, bottom, top)
+        top[0].data[...] *= np.random.default_rng().uniform(0.5, 1, top[0].shape)
+
+    with pytest.raises(AssertionError, match=r"forward gives other values each time: draw from self\.stream"):
+        check_gradient(setting(forward=forward))
+
+
+def test_a_diff_that_nobody_wrote_is_named():
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[0].diff[...] = np.nan
+
+    with pytest.raises(AssertionError, match=r"bottom\[0\].diff: got nan everywhere: backward did not write it"):
+        check_gradient(setting(backward))
+
+
+def test_single_elements_and_a_threshold_of_ones_own():
+    def backward(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[1].diff[...] *= 1 + 1e-4
+
+    failed = [one.name for one in compare_gradients(setting(backward)) if one.failure]
+    assert failed == ["bottom[1]"]
+    assert not [one for one in compare_gradients(setting(backward), threshold=1e-3) if one.failure]
+
+    def one_of_many(self, top, propagate_down, bottom):
+        Product.backward(self, top, propagate_down, bottom)
+        bottom[1].diff[77, 2] *= 1.1
+
+    few = {"directions": 1, "threshold": 1e-2}
+    assert not [one for one in compare_gradients(setting(one_of_many, shape=(100, 3)), **few) if one.failure]
+    (found,) = [
+        one for one in compare_gradients(setting(one_of_many, shape=(100, 3)), elements=300, **few) if one.failure
+    ]
+    assert "element [77, 2]" in found.failure
+
+
+def test_bottoms_that_are_not_checked_are_not_asked_for():
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[1]:
+            raise ValueError("Layer cannot backpropagate to label inputs.")
+        Product.backward(self, top, propagate_down, bottom)
+
+    check_gradient(setting(backward, gradient=[0]))
+    with pytest.raises(ValueError, match="cannot backpropagate to label inputs"):
+        check_gradient(setting(backward))

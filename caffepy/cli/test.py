@@ -69,6 +69,8 @@ def command(
             _log.info("%s = %g%s", output.name, output.value, loss_term(output))
     out = console()
     if out.is_terminal:
+        out.print(make_table(["layer", "weights", ""], report.rows(), left=3))
+        out.print()
         rows = [
             [output.name, f"{output.value:.6g}", f"{output.weight:g}" if output.weight else ""] for output in outputs
         ]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["CopyRules", "Report", "Targets", "is_hdf5", "load_weights"]
 
 _log = logging.getLogger("caffepy")
+# A line for each layer goes into logs, and not to a terminal.
+_layers_log = logging.getLogger("caffepy.net")
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,15 @@ def load_weights(net: Net, paths: Iterable[str | os.PathLike[str]], rules: CopyR
     reports = [_load(net, path, rules) for path in paths]
     if not reports:
         raise WeightsError("no file of weights is named: give the path of a .caffemodel or .h5 file.")
-    if len(reports) == 1:
-        return reports[0]
+    report = reports[0] if len(reports) == 1 else _total(net, reports)
+    rows = report.rows()
+    width = max((len(name) for name, _, _ in rows), default=0)
+    for name, outcome, why in rows:
+        _layers_log.info("%s", f"{name:<{width}}  {outcome:<8}  {why}".rstrip())
+    return report
+
+
+def _total(net: Net, reports: list[Report]) -> Report:
     total = Report(", ".join(report.source for report in reports))
     total.loaded = list(dict.fromkeys(name for report in reports for name in report.loaded))
     for report in reports:

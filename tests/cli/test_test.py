@@ -21,6 +21,7 @@ def test_caffes_lines(run, trained):
     result = run("test", "-model", "net.prototxt", "-weights", trained, "-iterations=2")
     assert (result.code, result.out) == (0, "")
     patterns = [
+        r"scale  loaded",
         rf"{re.escape(str(trained))}: 1 layers loaded",
         r"Running for 2 iterations\.",
         r"Batch 0, accuracy = [\d.]+", r"Batch 0, loss = [\d.]+",
@@ -31,9 +32,9 @@ def test_caffes_lines(run, trained):
     assert len(result.lines) == len(patterns)
     for line, pattern in zip(result.lines, patterns, strict=True):
         assert re.fullmatch(pattern, line), (pattern, line)
-    numbers = [float(line.split("= ")[1]) for line in result.lines[2:6]]
-    assert float(result.lines[7].split("= ")[1]) == pytest.approx((numbers[0] + numbers[2]) / 2, rel=1e-4)
-    assert float(result.lines[6].split(": ")[1]) == pytest.approx((numbers[1] + numbers[3]) / 2, rel=1e-4)
+    numbers = [float(line.split("= ")[1]) for line in result.lines[3:7]]
+    assert float(result.lines[8].split("= ")[1]) == pytest.approx((numbers[0] + numbers[2]) / 2, rel=1e-4)
+    assert float(result.lines[7].split(": ")[1]) == pytest.approx((numbers[1] + numbers[3]) / 2, rel=1e-4)
 
 
 def test_the_figures_of_trainings_last_test(run, trained):
@@ -59,6 +60,7 @@ def test_a_table_on_a_terminal(run, trained, monkeypatch):
     result = run("test", "-model=net.prototxt", f"-weights={trained}", "-iterations=6")
     assert "backward computation" not in result.err, "of every layer a line is for logs"
     plain = re.sub(r"\x1b\[[0-9;]*m", "", result.out)
+    assert re.search(r"^ ?scale +loaded *$", plain, re.M)
     assert re.search(r"output +mean of 6 batches +loss weight", plain)
     assert re.search(r"^ ?accuracy +0\.\d+ *$", plain, re.M)
     assert re.search(r"^ ?loss +[\d.]+ +1 *$", plain, re.M)

@@ -103,3 +103,16 @@ class Same(caffepy.Layer):
     assert refused.code == 1
     assert "--allow-python-layers" in refused.err
     assert run(*command, "--model=python.prototxt", "--allow-python-layers").code == 0
+
+
+def test_model_and_weights_swapped(run, files):
+    flags = ["-model=six.caffemodel", "-weights=six.prototxt", "-iterations=1"]
+    assert "the file is binary: a .caffemodel holds weights, not the text of a net" in run("test", *flags).err
+    caffepy.Net("six.prototxt", caffepy.TEST).save("six.h5")
+    flags[0] = "-model=six.h5"
+    assert "expected the text of a net (prototxt), but the file is an HDF5 file" in run("test", *flags).err
+
+
+def test_the_log_tells_of_each_layer(run, files):
+    done = run("test", "-model=eight.prototxt", "-weights=six.caffemodel", "-iterations=1", "-on_mismatch=skip")
+    assert "fc  skipped   blob 0: 6 60 (360) in the file, 8 60 (480) in the net" in done.lines

@@ -150,3 +150,70 @@ def test_rules_that_are_none():
         CopyRules("ignore")
     with pytest.raises(WeightsError, match="no file of weights is named"):
         Net(caffe_pb2.NetParameter()).copy_from()
+
+
+def test_the_log_has_a_line_for_each_layer_once(tmp_path, caplog):
+    net_of(FC % 4).save(tmp_path / "a.caffemodel")
+    net_of(CONV.replace('name: "out"', 'name: "gone"')).save(tmp_path / "b.h5")
+    other = net_of(
+        (FC % 8)
+        + """
+    layer { name: "new" type: "InnerProduct" bottom: "out" top: "new" inner_product_param { num_output: 2 } }"""
+    )
+    with caplog.at_level(logging.INFO, "caffepy.net"):
+        other.copy_from(tmp_path / "a.caffemodel", tmp_path / "b.h5", on_mismatch="skip", reshape=True)
+    assert [record.getMessage() for record in caplog.records if record.name == "caffepy.net"] == [
+        "fc    reshaped  blob 0: 6 3 4 5 (360) in the file, 6 60 (360) in the net",
+        "out   skipped   blob 0: 4 6 (24) in the file, 8 6 (48) in the net",
+        "new   missing   not in the file: keeps its values",
+        "gone  ignored   not in this net",
+    ]
+
+
+@pytest.mark.parametrize("name", ["w.caffemodel", "w.h5"])
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"<!DOCTYPE html><html><body>404</body></html>", "is an HTML page: the download gave a web page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            "is a Git LFS pointer.*git lfs pull",
+        ),
+        (b"", "the file is empty"),
+        (FC.encode(), r"is text, such as a prototxt\. Are model and weights swapped\?"),
+    ],
+    ids=["html", "lfs", "empty", "prototxt"],
+)
+def test_what_is_no_file_of_weights_is_named(tmp_path, name, content, match):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{name}: .*{match}"):
+        net_of(FC % 4).copy_from(tmp_path / name)
+
+
+def test_a_file_that_is_cut_off_is_named(saved):
+    _, path = saved
+    whole = path.read_bytes()
+    for length in (12, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(WeightsError, match=rf"{path.name}: .*(cut off or damaged|damaged or cut off)"):
+            net_of(FC % 4).copy_from(path)
+
+
+def test_the_name_of_a_file_does_not_say_what_it_is(tmp_path):
+    net = net_of(FC % 4)
+    net.save(tmp_path / "a.caffemodel")
+    net.save(tmp_path / "b.h5")
+    (tmp_path / "a.caffemodel").rename(tmp_path / "binary.h5")
+    (tmp_path / "b.h5").rename(tmp_path / "hdf5.caffemodel")
+    for name in ("binary.h5", "hdf5.caffemodel"):
+        other = net_of(FC % 4, seed=3)
+        assert other.copy_from(tmp_path / name).loaded == ["fc", "out"]
+        assert same(values(other)["fc"], values(net)["fc"])
+
+
+def test_as_many_outputs_are_not_as_many_weights(saved):
+    _, path = saved
+    wider = net_of((FC % 4).replace("dim: 4 dim: 5", "dim: 4 dim: 6"))
+    with pytest.raises(WeightsError, match=r"Source param shape is 6 60 \(360\); target param shape is 6 72 \(432\)"):
+        wider.copy_from(path, reshape=True)
+    assert list(wider.copy_from(path, reshape=True, on_mismatch="skip").skipped) == ["fc"]

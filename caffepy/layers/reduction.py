@@ -66,4 +66,7 @@ class Reduction(Layer):
             self.xp.multiply(x, 2 * self.coeff, out=dx)
             dx *= dy
         else:
-            self.xp.multiply(dy, self.coeff, out=dx)
+            # Spread first: NumPy before 2.3 buffers a product that is spread as it is computed.
+            dx[...] = dy
+            if self.coeff != 1:
+                dx *= self.coeff

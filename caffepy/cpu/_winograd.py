@@ -26,6 +26,8 @@ __all__ = ["Winograd"]
 _LINE = 16
 # Numbers of memory for transformed images, gradients and filters, unless a strip takes more.
 _MOST = 14 << 20
+# Those of a block of a filters' gradient: they stay in the L3 cache.
+_LONG = 5 << 19
 
 
 def _step(count: int) -> int:
@@ -67,13 +69,13 @@ class Winograd:
         most = max(1, (_MOST - t.points * self._u_step) // strip)
         share = -(-strips // min(threads, max(strips, 1)))
         self._block = max(1, min(share, -(-self._wanted_tiles() // t.columns), most // threads))
-        self._long_block = max(1, min(strips, 6 * self._block, most))
+        self._long_block = max(1, min(strips, most, max(self._block, _LONG // strip)))
         self._chunk = t.filter_panels
         self._memory()
 
     def _wanted_tiles(self) -> int:
         """Of a block: transformed filters are read once for each, values and products once for each tile."""
-        return max(48, round(1.5 * self._u_size / (self._rows + self._filters)))
+        return max(48, round(0.6 * self._u_size / (self._rows + self._filters)))
 
     def _sizes(self, length: int) -> tuple[int, int]:
         """From point to point, of the values of x and of y, for ``length`` tiles."""

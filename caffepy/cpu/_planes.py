@@ -8,6 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
+from caffepy.cpu._parallel import Task
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -31,6 +32,9 @@ class Planes:
         changed = (x_shape, y_shape) != self._shapes
         self._shapes = (x_shape, y_shape)
         return changed
+
+    def _each_plane(self, task: Task) -> None:
+        self._workers.run(self._shapes[0][0] * self._shapes[0][1], task)
 
 
 def planes(x: Array) -> Array:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from caffepy.backend import Array
-from caffepy.cpu._jit import kernel
-from caffepy.cpu._planes import Planes, Shape, planes, send_back
+from caffepy.cpu._ave_windows import ave_backward, ave_backward_by_ones, ave_forward
+from caffepy.cpu._max_windows import max_backward, max_backward_by_ones, max_forward, max_places
+from caffepy.cpu._planes import Planes, Shape
+from caffepy.cpu._pool_planes import Sizes, reverse_sizes
 
 __all__ = ["AvePool", "MaxPool"]
 
@@ -23,23 +25,49 @@ class MaxPool(Planes):
     """
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
-        """Make room for the places of the maxima."""
-        if self._changed(x_shape, y_shape):
-            self._argmax = self._backend.empty(y_shape, np.int32)
+        """Make room for the numbers of the maxima in their windows, a byte each where these have less than 255."""
+        if not self._changed(x_shape, y_shape):
+            return
+        self._sizes = Sizes(x_shape, y_shape, self._window)
+        self._reverse = reverse_sizes(x_shape, y_shape, self._window)
+        # The greatest number stands for no maximum.
+        kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if len(self._sizes.steps) <= np.iinfo(kind).max)
+        self._chosen = self._backend.empty(y_shape, kind)
+        # Read where there is no gradient too; what stands there does not matter.
+        size = max(8, self._reverse.memory if self._reverse else 0)
+        self._numbers = np.zeros((self._workers.threads, size), kind)
+        self._memory(self._sizes)
+        self._memory(self._reverse or self._sizes)
+
+    def _memory(self, sizes: Sizes) -> Array:
+        return self._backend.scratch((self._workers.threads, sizes.memory))
 
     def forward(self, x: Array, out: Array, mask: Array | None = None) -> None:
         """``mask``, of y's shape, gets the index of each maximum in its plane."""
-        images, y, argmax = planes(x), planes(out), planes(self._argmax)
-        self._workers.run(
-            len(y), lambda first, last, worker: _max_forward(first, last, images, self._window, y, argmax)
+        values, y, chosen, memory = x.reshape(-1), out.reshape(-1), self._chosen.reshape(-1), self._memory(self._sizes)
+        sizes, steps = self._sizes.numbers, self._sizes.steps
+        self._each_plane(
+            lambda first, last, worker: max_forward(
+                first, last, values, sizes, memory[worker], self._numbers[worker], y, chosen
+            )
         )
         if mask is not None:
-            mask[...] = self._argmax
+            places = mask.reshape(-1)
+            self._each_plane(lambda first, last, worker: max_places(first, last, chosen, sizes, steps, places))
 
     def backward(self, dy: Array, out: Array) -> None:
         """``out``, of x's shape, is overwritten."""
-        grads, dx, argmax = planes(dy), planes(out), planes(self._argmax)
-        self._workers.run(len(dx), lambda first, last, worker: send_back(first, last, grads, argmax, dx))
+        grads, dx, chosen = dy.reshape(-1), out.reshape(-1), self._chosen.reshape(-1)
+        if self._reverse is not None:
+            memory, reverse = self._memory(self._reverse), self._reverse.numbers
+            self._each_plane(
+                lambda first, last, worker: max_backward_by_ones(
+                    first, last, grads, chosen, reverse, memory[worker], self._numbers[worker], dx
+                )
+            )
+            return
+        sizes, steps = self._sizes.numbers, self._sizes.steps
+        self._each_plane(lambda first, last, worker: max_backward(first, last, grads, chosen, sizes, steps, dx))
 
 
 class AvePool(Planes):
@@ -51,74 +79,33 @@ class AvePool(Planes):
     """
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
-        """Nothing to prepare."""
+        """Count the columns of each window; reserve room to add in."""
+        if self._changed(x_shape, y_shape):
+            self._sizes = Sizes(x_shape, y_shape, self._window)
+            self._reverse = reverse_sizes(x_shape, y_shape, self._window)
+            self._widths = self._sizes.widths.astype(self._backend.dtype)
+            # To stage a plane, or a row of the image. Not scratch: LRNWithin has that while it calls this op.
+            size = max(self._sizes.memory, self._reverse.memory if self._reverse else int(self._sizes.numbers[1]))
+            self._memory = self._backend.empty((self._workers.threads, size))
 
     def forward(self, x: Array, out: Array) -> None:
         """``out`` is overwritten."""
-        images, y = planes(x), planes(out)
-        self._workers.run(len(y), lambda first, last, worker: _ave_forward(first, last, images, self._window, y))
+        values, y, memory = x.reshape(-1), out.reshape(-1), self._memory
+        sizes, widths = self._sizes.numbers, self._widths
+        self._each_plane(lambda first, last, worker: ave_forward(first, last, values, sizes, widths, memory[worker], y))
 
     def backward(self, dy: Array, out: Array) -> None:
         """``out``, of x's shape, is overwritten."""
-        grads, dx = planes(dy), planes(out)
-        self._workers.run(len(dx), lambda first, last, worker: _ave_backward(first, last, grads, self._window, dx))
-
-
-@kernel
-def _max_forward(first: int, last: int, x: Array, window: Array, y: Array, argmax: Array) -> None:
-    height, width = x.shape[1:]
-    lowest = x.dtype.type(-np.finfo(np.float32).max)
-    for plane in range(first, last):
-        for i in range(y.shape[1]):
-            top = i * window[1, 0] - window[2, 0]
-            bottom = min(top + window[0, 0], height)
-            top = max(top, 0)
-            for j in range(y.shape[2]):
-                left = j * window[1, 1] - window[2, 1]
-                right = min(left + window[0, 1], width)
-                left = max(left, 0)
-                best = lowest
-                place = -1
-                for row in range(top, bottom):
-                    for column in range(left, right):
-                        # An unsigned index cannot be negative: numba adds no test for wrapping round.
-                        value = x[plane, np.uintp(row), np.uintp(column)]
-                        if value > best:
-                            best = value
-                            place = row * width + column
-                y[plane, i, j] = best
-                argmax[plane, i, j] = place
-
-
-@kernel
-def _ave_forward(first: int, last: int, x: Array, window: Array, y: Array) -> None:
-    height, width = x.shape[1:]
-    for plane in range(first, last):
-        for i in range(y.shape[1]):
-            top = i * window[1, 0] - window[2, 0]
-            bottom = min(top + window[0, 0], height + window[2, 0])
-            for j in range(y.shape[2]):
-                left = j * window[1, 1] - window[2, 1]
-                right = min(left + window[0, 1], width + window[2, 1])
-                total = x.dtype.type(0)
-                for row in range(max(top, 0), min(bottom, height)):
-                    for column in range(max(left, 0), min(right, width)):
-                        total += x[plane, np.uintp(row), np.uintp(column)]
-                y[plane, i, j] = total / x.dtype.type((bottom - top) * (right - left))
-
-
-@kernel
-def _ave_backward(first: int, last: int, dy: Array, window: Array, dx: Array) -> None:
-    height, width = dx.shape[1:]
-    for plane in range(first, last):
-        dx[plane] = 0
-        for i in range(dy.shape[1]):
-            top = i * window[1, 0] - window[2, 0]
-            bottom = min(top + window[0, 0], height + window[2, 0])
-            for j in range(dy.shape[2]):
-                left = j * window[1, 1] - window[2, 1]
-                right = min(left + window[0, 1], width + window[2, 1])
-                share = dy[plane, i, j] / dx.dtype.type((bottom - top) * (right - left))
-                for row in range(max(top, 0), min(bottom, height)):
-                    for column in range(max(left, 0), min(right, width)):
-                        dx[plane, np.uintp(row), np.uintp(column)] += share
+        grads, dx, memory = dy.reshape(-1), out.reshape(-1), self._memory
+        sizes, widths = self._sizes.numbers, self._widths
+        if self._reverse is not None:
+            reverse, clip = self._reverse.numbers, int(sizes[8])
+            self._each_plane(
+                lambda first, last, worker: ave_backward_by_ones(
+                    first, last, grads, reverse, widths, clip, memory[worker], dx
+                )
+            )
+            return
+        self._each_plane(
+            lambda first, last, worker: ave_backward(first, last, grads, sizes, widths, memory[worker], dx)
+        )

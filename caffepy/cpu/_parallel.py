@@ -8,6 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 import threadpoolctl
 
 __all__ = ["Task", "Workers"]
@@ -47,6 +48,8 @@ class _Job:
 
 
 def _serve(queue: SimpleQueue[_Job | None]) -> None:
+    # NumPy's warnings are each thread's own; whether numbers may overflow is for the caller's thread to say.
+    np.seterr(over="ignore", invalid="ignore", divide="ignore")
     while (job := queue.get()) is not None:
         job.run()
         del job

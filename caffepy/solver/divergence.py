@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from caffepy.backend import Array
 from caffepy.errors import SolverError
+from caffepy.net.build import Entry
 from caffepy.net.net import Net
 
 __all__ = ["check_loss"]
@@ -30,8 +32,21 @@ def check_loss(net: Net, loss: float, iteration: int) -> None:
     )
 
 
-def _first_bad(net: Net) -> str:
+def _as_made(net: Net) -> Iterator[Entry]:
+    """The layers in their order, each while its tops hold what it made in the last pass."""
+    if net.memory is None:
+        yield from net.entries
+        return
+    # What a layer made has lain where others did since: each runs again, in the same pass.
+    net.counter.value -= 1
     for entry in net.entries:
+        if entry.bottom:
+            entry.layer.forward(entry.bottom, entry.top)
+        yield entry
+
+
+def _first_bad(net: Net) -> str:
+    for entry in _as_made(net):
         layer = entry.layer
         for i, blob in enumerate(layer.blobs):
             if bad := _bad(net, blob.data):

@@ -163,3 +163,38 @@ def test_a_test_net_may_overflow(tmp_path, spoil):
     solver_of(tmp_path, net, settings, recorder).solve()
     assert recorder.of("test")[0].loss == np.inf
     assert recorder.of("end")
+
+
+DEEP = """
+    layer { name: "rows" type: "Rows" top: "x" top: "t" data_param { batch_size: 4 } }
+    layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+      inner_product_param { num_output: 9 weight_filler { type: "gaussian" std: 1 } } }
+    layer { name: "image" type: "Reshape" bottom: "a" top: "image" reshape_param { shape { dim: [0, 9, 1, 1] } } }
+    layer { name: "one" type: "LRN" bottom: "image" top: "one" lrn_param { alpha: 1 } }
+    layer { name: "drop" type: "Dropout" bottom: "one" top: "drop" }
+    layer { name: "pool" type: "Pooling" bottom: "drop" top: "pool" pooling_param { kernel_size: 1 } }
+    layer { name: "two" type: "LRN" bottom: "pool" top: "two" lrn_param { alpha: 1 beta: -1e9 } }
+    layer { name: "last" type: "Pooling" bottom: "two" top: "last" pooling_param { kernel_size: 1 } }
+    layer { name: "y" type: "InnerProduct" bottom: "last" top: "y" inner_product_param { num_output: 2 } }
+    layer { name: "loss" type: "SquareLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+def test_the_bad_blob_is_found_where_blobs_share_memory(tmp_path):
+    """What was made before it has been overwritten since, by what is bad too."""
+    solver = solver_of(tmp_path, DEEP, "max_iter: 2", share_memory=True)
+    blobs = solver.net.blobs
+    with np.errstate(invalid="ignore"):
+        solver.net.forward()
+    before = list(blobs)[: list(blobs).index("two")]
+    assert [name for name in before if not np.isfinite(blobs[name].data).all()] == ["drop"]
+    match = r"The first bad blob is 'two', made by layer 'two' \(LRN\): .* it reads 'pool' up to"
+    with pytest.raises(SolverError, match=match):
+        solver.solve()
+
+
+def test_the_bad_pass_is_gone_through_again(tmp_path, spoil):
+    spoil(3)
+    solver = solver_of(tmp_path, NET, "max_iter: 9", share_memory=True)
+    with pytest.raises(SolverError, match=r"^Iteration 3: .* The first bad blob is 'z', made by layer 'bad' \(Spoil\)"):
+        solver.solve()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from caffepy.backend import Array
 from caffepy.cpu._jit import kernel
-from caffepy.cpu._simd import finish8, join4, transpose8
+from caffepy.cpu._panels import panel_to_planes, planes_to_panel
+from caffepy.cpu._simd import join4
 from caffepy.cpu._winograd_matrices import apply
 from caffepy.cpu._winograd_tiles import Tiles, positions
 
@@ -28,24 +29,6 @@ def work_size(t: Tiles) -> int:
 
 
 @kernel
-def _fill_planes(
-    x: Array, first_plane: int, lanes: int, area: int, begin: int, count: int, band: Array, at: int
-) -> None:
-    """``count`` numbers from ``begin`` on, of each of eight planes, side by side from ``band[at]`` on."""
-    base = first_plane * area + begin
-    if lanes == 8 and count >= 8:
-        for q in range(0, count - 7, 8):
-            transpose8(x, base + q, area, band, at + q * 8, 8)
-        if count % 8 != 0:
-            q = count - 8
-            transpose8(x, base + q, area, band, at + q * 8, 8)
-        return
-    for lane in range(8):
-        for q in range(count):
-            band[at + q * 8 + lane] = x[base + lane * area + q] if lane < lanes else 0
-
-
-@kernel
 def _fill_rows(x: Array, t: Tiles, image: int, panel: int, top: int, count: int, band: Array) -> None:
     """Rows ``top`` to ``top + count`` of eight channels, 0 where there are none, into band (count, width, 8)."""
     begin = min(max(-top, 0), count)
@@ -57,7 +40,7 @@ def _fill_rows(x: Array, t: Tiles, image: int, panel: int, top: int, count: int,
     lanes = min(t.channels - channel, 8)
     first = (top + begin) * t.width
     area = t.height * t.width
-    _fill_planes(x, plane, lanes, area, first, (end - begin) * t.width, band, begin * t.width * 8)
+    planes_to_panel(x, plane * area + first, area, lanes, (end - begin) * t.width, band, begin * t.width * 8)
 
 
 @kernel
@@ -157,7 +140,7 @@ def gradients_to_points(
             channel = panel % t.filter_panels * 8
             plane = (image * t.group + panel // t.filter_panels) * t.filters + channel
             lanes = min(t.filters - channel, 8)
-            _fill_planes(dy, plane, lanes, area, row * t.size_h * width, height * width, band, 0)
+            planes_to_panel(dy, plane * area + row * t.size_h * width, area, lanes, height * width, band, 0)
             for column in range(width):
                 apply("values", n, height, band, column * 8, width * 8, middle, column * 8, width * 8)
             for column in range(t.columns):
@@ -184,7 +167,7 @@ def points_to_images(
     y: Array,
     work: Array,
 ) -> None:
-    """Panels ``first_panel`` to ``last_panel`` of y, flat, from their products: E_m^T, then `finish8`."""
+    """Panels ``first_panel`` to ``last_panel`` of y, flat, from their products: E_m^T, then `panel_to_planes`."""
     width = t.out_width
     middle, band = work[: t.points_h * width * 8], work[t.points_h * width * 8 : (t.points_h + t.size_h) * width * 8]
     area = t.out_height * width
@@ -205,17 +188,8 @@ def points_to_images(
                 apply("results", n, height, middle, column * 8, width * 8, band, column * 8, width * 8)
             channel = panel % t.filter_panels * 8
             plane = (image * t.group + panel // t.filter_panels) * t.filters + channel
-            lanes, count = min(t.filters - channel, 8), height * width
-            base = plane * area + row * t.size_h * width
-            if lanes == 8 and count >= 8:
-                for q in range(0, count, 8):
-                    q = min(q, count - 8)
-                    finish8(band, q * 8, bias, panel * 8, slope, y, base + q, area)
-                continue
-            for lane in range(lanes):
-                for q in range(count):
-                    value = band[q * 8 + lane] + bias[panel * 8 + lane]
-                    y[base + lane * area + q] = value if value > 0 else value * slope
+            lanes, base = min(t.filters - channel, 8), plane * area + row * t.size_h * width
+            panel_to_planes(band, 0, height * width, lanes, bias, panel * 8, slope, y, base, area)
 
 
 @kernel

@@ -136,6 +136,19 @@ def test_lines_do_not_cross_where_they_need_not():
     assert (x[0] < x[1]) == (x[2] < x[3]) == (x[5] < x[4])
 
 
+@pytest.mark.parametrize("name", ["googlenet", "resnet50"])
+def test_no_lines_of_a_real_net_cross(name):
+    made = model(name)
+    ranks = arrange(made, [50.0] * len(made.boxes))
+    x = [place.x for place in ranks.places]
+    pieces = {pair for way in ranks.ways for pair in pairwise(way)}
+    by_row = {}
+    for upper, lower in pieces:
+        by_row.setdefault(ranks.places[upper].rank, []).append((x[upper], x[lower]))
+    for row in by_row.values():
+        assert not [(a, b) for a, b in combinations(row, 2) if (a[0] - b[0]) * (a[1] - b[1]) < 0]
+
+
 @pytest.mark.parametrize("rankdir", DIRECTIONS)
 def test_a_small_net_is_one_row_and_a_long_one_fills_a_page(rankdir):
     small, long = lay_out(GRAPHS["chain"](), rankdir), lay_out(GRAPHS["long chain"](), rankdir)

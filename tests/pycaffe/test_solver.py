@@ -219,6 +219,18 @@ def test_solve(tmp_path):
     assert (tmp_path / "snap_iter_6.caffemodel").exists()
 
 
+def test_solve_takes_what_the_script_has_done(tmp_path, device):
+    solved, stepped = (make(tmp_path, device=device, snapshot_after_train="false") for _ in range(2))
+    for solver in (solved, stepped):
+        solver.net.forward()
+        solver.net.params["ip"][1].data[...] = 9
+    solved.solve()
+    for _ in range(6):
+        stepped.step(1)
+    np.testing.assert_array_equal(weights(solved), weights(stepped))
+    assert stepped.net.params["ip"][1].data > 5
+
+
 def test_weights_are_shared(tmp_path, device):
     solver = make(tmp_path, device=device)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST, backend=device)

@@ -1,4 +1,4 @@
-"""A run whose blobs share memory ends in the same bits: with iter_size, test nets between, layers in place and branches."""
+"""A run whose blobs share memory ends in the same bits: iter_size, test nets between, in place, branches."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "time": "Measure how long each layer takes, forward and backward.",
     "summary": "Show a net's layers, shapes, parameters, multiply-adds and memory.",
     "deploy": "Make a deploy.prototxt from a train_val.prototxt.",
+    "draw-net": "Draw a net, as SVG or PNG.",
     "convert-imageset": "Make a database of images from a list of files and labels.",
     "convert-mnist": "Make a database of images from files in MNIST's format.",
     "compute-image-mean": "Compute the mean image of a database.",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.datum import decode_image
+from caffepy.data.ten_crops import ten_crops
 from caffepy.errors import DataError, did_you_mean
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
@@ -204,15 +205,15 @@ def oversample(images: Sequence[NDArray[Any]], crop_dims: Size) -> NDArray[np.fl
         raise ShapeError("there are no images to crop.")
     height, width, channels = images[0].shape
     h, w = (int(size) for size in crop_dims)
-    if not (0 < h <= height and 0 < w <= width):
-        raise ShapeError(f"cannot crop {h} x {w} out of images of {height} x {width}.")
-    corners = [(y, x) for y in (0, height - h) for x in (0, width - w)]
-    places = [*corners, (int((height - h) / 2), int((width - w) / 2))]
-    crops = np.empty((len(images), 2, len(places), h, w, channels), np.float32)
+    try:
+        places = ten_crops(height, width, h, w)
+    except DataError as error:
+        raise ShapeError(str(error)) from None
+    crops = np.empty((len(images), len(places), h, w, channels), np.float32)
     for image, own in zip(images, crops, strict=True):
-        for i, (y, x) in enumerate(places):
-            own[0, i] = image[y : y + h, x : x + w]
-    crops[:, 1] = crops[:, 0, :, :, ::-1]
+        for crop, (y, x, mirror) in zip(own, places, strict=True):
+            part = image[y : y + h, x : x + w]
+            crop[...] = part[:, ::-1] if mirror else part
     return crops.reshape(-1, h, w, channels)
 
 

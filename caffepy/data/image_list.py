@@ -10,7 +10,7 @@ from typing import NamedTuple
 from caffepy.data.list_file import list_lines
 from caffepy.errors import DataError
 
-__all__ = ["Entry", "class_folders", "image_path", "missing_files", "read_list"]
+__all__ = ["Entry", "class_folders", "image_path", "is_image_name", "missing_files", "read_list"]
 
 _IMAGE = (".jpg", ".jpeg", ".jpe", ".png", ".bmp")
 _SEVERAL = re.compile(r"\.(?:jpe?g|jpe|png|bmp)(?:[ \t]+[-+.\deE]+)+$", re.IGNORECASE)
@@ -87,13 +87,18 @@ def class_folders(root: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]
     for label, name in enumerate(classes):
         for file in sorted((base / name).rglob("*")):
             relative = file.relative_to(base)
-            if file.suffix.lower() in _IMAGE and not any(part.startswith(".") for part in relative.parts):
+            if is_image_name(file.name) and not any(part.startswith(".") for part in relative.parts):
                 entries.append(Entry(relative.as_posix(), label))
     if not entries:
         raise DataError(
             f"no images in the folders of '{base}': expected a folder for each class, with {', '.join(_IMAGE)}."
         )
     return entries, classes
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is one of those that folders are searched for: a JPEG, PNG or BMP."""
+    return os.path.splitext(name)[1].lower() in _IMAGE
 
 
 def image_path(root: str | os.PathLike[str], name: str) -> str:

@@ -19,18 +19,23 @@ Rules that every op keeps:
 * Arrays are C-contiguous, of the backend's dtype, and logically NCHW whatever an op does inside.
 * What a pass must remember for its backward (argmax, mask) lives in the op, not in the layer.
 * Whether ``out`` may be the very array that is read is said in the method's docstring.
+* What only the values of an input can show to be wrong (a label that is no class), ``check`` raises, which a layer
+  gives to `Backend.defer` after ``forward``: a device must not be waited for in the middle of a pass. Until then wrong
+  values do no harm: they are passed over, and nothing outside the arrays is read or written.
 * Random ops draw from a `caffepy.random.Stream` key and a `Counter`, never from global state.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from caffepy.errors import BackendError
+from caffepy.random import Stream
 
 __all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter"]
 
@@ -48,7 +53,7 @@ class Counter:
     object, not the number, so that a device may mirror it.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("__weakref__", "value")
 
     def __init__(self, value: int = 0) -> None:
         self.value = value
@@ -91,13 +96,29 @@ class Backend(ABC):
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         """``host`` on this device as ``dtype`` (the backend's own unless given)."""
 
+    def stream(self, seed: int, *names: str | int) -> Stream:
+        """Random numbers that are drawn on the host; a backend that has a faster way gives the same bits."""
+        return Stream(seed, *names)
+
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
-        """``array`` as a NumPy array; waits for the device."""
+        """``array`` as a NumPy array; waits for the device, and then makes the checks that were put off."""
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until everything asked of the device is done."""
+        """Wait until everything asked of the device is done; then make the checks that were put off."""
+
+    @abstractmethod
+    def defer(self, check: Callable[[], None]) -> None:
+        """Make ``check``, which reads values of the device, as soon as nothing need wait for it.
+
+        On the CPU that is now. On a GPU it is at the next `to_host` or `synchronize`, which raise what it raises; until
+        then the same check asked for again is made once.
+        """
+
+    @abstractmethod
+    def use(self) -> None:
+        """Make this the device of the calling thread; a net does so before each pass."""
 
 
 class Budget:

@@ -15,7 +15,7 @@ def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None
     """The backend of ``device``; the same object for the same arguments.
 
     Args:
-        device: "cpu".
+        device: "cpu", "gpu" or "gpu:1"; "gpu" is "gpu:0".
         dtype: "float32", or "float64" to check gradients.
         threads: how many threads the ops use; all cores unless given.
 
@@ -23,7 +23,7 @@ def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None
         BackendError: the device is not there, or the arguments are not understood.
     """
     # Keyed by values, however they were passed: two backends would mean two pools of threads.
-    return _backend(device, dtype, threads)
+    return _backend("gpu:0" if device == "gpu" else device, dtype, threads)
 
 
 @functools.cache
@@ -36,8 +36,14 @@ def _backend(device: str, dtype: str, threads: int | None) -> Backend:
         from caffepy.cpu.backend import CpuBackend
 
         return CpuBackend(dtype, threads)
-    if re.fullmatch(r"gpu(:\d+)?", device):
-        raise BackendError(
-            f"device {device!r}: this release of caffepy computes on the CPU only. Leave --gpu out, or use 'cpu'."
-        )
+    if match := re.fullmatch(r"gpu(?::(\d{1,4}))?", device):
+        try:
+            from caffepy.gpu.backend import GpuBackend
+        except ImportError as error:
+            raise BackendError(
+                f"device {device!r}: CuPy, which caffepy computes with on GPUs, cannot be imported ({error}). "
+                "pip install 'caffepy[gpu-cuda12]', or 'caffepy[gpu-cuda13]' where the driver is for CUDA 13 or newer; "
+                "or leave --gpu out."
+            ) from error
+        return GpuBackend(int(match[1] or 0), dtype, threads)
     raise BackendError(f"Unknown device {device!r}: expected 'cpu' or 'gpu:N' with N the number of the GPU.")

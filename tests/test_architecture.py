@@ -51,10 +51,17 @@ def _contracts() -> dict[str, dict]:
 
 #: Contract -> (the field that lists all modules but some, those some).
 COMPLETE = {
-    "cpu imports backend, random and errors only": ("forbidden_modules", {"cpu", "backend", "random", "errors"}),
+    "cpu imports backend, labels, random and errors only": (
+        "forbidden_modules",
+        {"cpu", "backend", "labels", "random", "errors"},
+    ),
+    "gpu imports backend, labels, random and errors only": (
+        "forbidden_modules",
+        {"gpu", "backend", "labels", "random", "errors"},
+    ),
     "data imports proto, random and errors only": ("forbidden_modules", {"data", "proto", "random", "errors"}),
     "proto imports errors only": ("forbidden_modules", {"proto", "errors"}),
-    "Only devices imports cpu": ("source_modules", {"cpu", "devices"}),
+    "Only devices imports cpu and gpu": ("source_modules", {"cpu", "gpu", "devices"}),
     "Nothing imports testing": ("source_modules", {"testing"}),
 }
 
@@ -91,6 +98,8 @@ def test_all_of_each_module_exists(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     if path.stem == "__main__":
         return
+    if "gpu" in parts:
+        pytest.importorskip("cupy", reason="caffepy/gpu needs CuPy")
     module = importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     for name in getattr(module, "__all__", []):
         assert hasattr(module, name), f"{_name(path)}: __all__ has {name}, the module has not"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import caffepy.cpu as ops
 from caffepy.backend import SMALLER, Array, Backend
 from caffepy.cpu._memory import available_memory
 from caffepy.cpu._parallel import Workers
+from caffepy.cpu._stream import FastStream
 from caffepy.errors import BackendError
+from caffepy.random import Stream
 
 __all__ = ["CpuBackend"]
 
@@ -65,10 +68,19 @@ class CpuBackend(Backend):
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         return np.ascontiguousarray(host, dtype or self.dtype)
 
+    def stream(self, seed: int, *names: str | int) -> Stream:
+        return FastStream(self.workers, seed, *names)
+
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         return np.asarray(array)
 
     def synchronize(self) -> None:
+        pass
+
+    def defer(self, check: Callable[[], None]) -> None:
+        check()
+
+    def use(self) -> None:
         pass
 
 

@@ -29,6 +29,8 @@ class Gather:
         self._memory = np.empty(0, np.int64)
         self._index = self._memory
         self._rows = 0
+        self._numbers: Array = np.empty(0)
+        self._bad = -1
 
     def plan(self, rows: int, picks: int) -> None:
         """Reserve room for ``picks`` numbers of ``rows`` rows."""
@@ -36,14 +38,18 @@ class Gather:
         if len(self._memory) != picks:
             self._memory = np.empty(picks, np.int64)
 
-    def set_index(self, numbers: Array, whole: bool) -> int:
+    def set_index(self, numbers: Array, whole: bool) -> None:
         """Pick the rows ``numbers`` (picks,), in the backend's dtype; fractions are cut off.
 
-        Gives the first place whose number is not in 0..rows-1 (or, with ``whole``, has a fraction); -1 if all are good.
-        Until they are, nothing may be gathered.
+        Instead of a number that is not in 0..rows-1 (or, with ``whole``, has a fraction) row 0 is picked: see
+        `first_bad`.
         """
-        self._index = self._memory
-        return int(_set_index(numbers.reshape(-1), self._rows, whole, self._index))
+        self._index, self._numbers = self._memory, numbers.reshape(-1)
+        self._bad = int(_set_index(self._numbers, self._rows, whole, self._index))
+
+    def first_bad(self) -> tuple[int, float] | None:
+        """Place and value of the first number that the last `set_index` could not use; None if all were good."""
+        return None if self._bad < 0 else (self._bad, float(self._numbers[self._bad]))
 
     def set_selected(self, selector: Array) -> int:
         """Pick, in order, each row whose number in ``selector`` (rows,) is not 0; gives how many. ``picks`` is rows."""

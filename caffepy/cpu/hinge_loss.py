@@ -8,8 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
-from caffepy.cpu._labels import check_labels
-from caffepy.errors import LayerError
+from caffepy.labels import first_bad, refuse
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -36,6 +35,7 @@ class HingeLoss:
         self._shape = (0, 0)
         self._sums = np.empty(0)
         self._bad = np.empty(0, np.int64)
+        self._label: Array = np.empty((0, 0))
 
     def plan(self, shape: tuple[int, int]) -> None:
         """Reserve a loss for each sample; they are added in order, so the sum is the same for any threads."""
@@ -46,20 +46,23 @@ class HingeLoss:
         self._bad = np.empty(shape[0], np.int64)
 
     def forward(self, x: Array, label: Array, out: Array) -> None:
-        """Into ``out`` (1,): the sum.
-
-        Raises:
-            LayerError: a label that is not in 0..classes - 1.
-        """
+        """Into ``out`` (1,): the sum; see `check`."""
         x2, labels = x.reshape(self._shape), label.reshape(-1)
 
         def part(begin: int, end: int, worker: int) -> None:
             _forward(begin, end, x2, labels, self._squared, self._sums, self._bad)
 
         self._workers.run(self._shape[0], part)
-        if wrong := check_labels(self._bad, labels[:, None], self._shape[1]):
-            raise LayerError(wrong)
+        self._label = labels[:, None]
         out[0] = self._sums.sum()
+
+    def check(self) -> None:
+        """Look at the labels of the last `forward`, which passes over bad ones.
+
+        Raises:
+            LayerError: one is not in 0..classes - 1.
+        """
+        refuse(first_bad(self._bad, self._label, self._shape[1]))
 
     def backward(self, x: Array, label: Array, scale: Array, out: Array) -> None:
         """``out = scale * s`` where a term is positive, times twice the term where ``squared``; else 0.

@@ -8,8 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
-from caffepy.cpu._labels import check_labels
-from caffepy.errors import LayerError
+from caffepy.labels import first_bad, refuse
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -39,6 +38,7 @@ class InfogainLoss:
         self._shape = (0, 0, 0)
         self._sums = np.empty((0, 2))
         self._bad = np.empty(0, np.int64)
+        self._label: Array = np.empty((0, 0))
         self._rows = np.empty(0)
 
     def plan(self, shape: tuple[int, int, int]) -> None:
@@ -51,11 +51,7 @@ class InfogainLoss:
         self._rows = np.empty(shape[1])
 
     def forward(self, prob: Array, label: Array, h: Array, out: Array) -> None:
-        """Into ``out`` (2,): the sum of losses, and how many labels were counted.
-
-        Raises:
-            LayerError: a label that is not in 0..classes - 1 and is not ignored.
-        """
+        """Into ``out`` (2,): the sum of losses, and how many labels were counted; see `check`."""
         outer, classes, inner = self._shape
         prob3, label2, square = prob.reshape(self._shape), label.reshape(outer, inner), h.reshape(classes, classes)
 
@@ -65,11 +61,20 @@ class InfogainLoss:
             )
 
         self._workers.run(outer, part)
-        if wrong := check_labels(self._bad, label2, classes):
-            raise LayerError(f"{wrong} One to skip is named by loss_param {{ ignore_label }}.")
+        self._label = label2
         # In float64 whatever the type of `out`.
         out[0] = self._sums[:, 0].sum()
         out[1] = self._sums[:, 1].sum()
+
+    def check(self) -> None:
+        """Look at the labels of the last `forward`, which passes over bad ones.
+
+        Raises:
+            LayerError: one is not in 0..classes - 1 and is not ignored.
+        """
+        refuse(
+            first_bad(self._bad, self._label, self._shape[1]), " One to skip is named by loss_param { ignore_label }."
+        )
 
     def backward(self, prob: Array, label: Array, h: Array, scale: Array, out: Array) -> None:
         """``out[c] = scale * (prob[c] * (sum of h[k, :]) - h[k, c])`` for label k, 0 at ignored labels.

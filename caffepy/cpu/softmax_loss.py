@@ -8,7 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
-from caffepy.errors import LayerError
+from caffepy.labels import first_bad, refuse_score_label
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
@@ -38,6 +38,7 @@ class SoftmaxLoss:
         self._shape = (0, 0, 0)
         self._sums = np.empty((0, 2))
         self._bad = np.empty(0, np.int64)
+        self._label: Array = np.empty((0, 0))
 
     def plan(self, shape: tuple[int, int, int]) -> None:
         """Reserve a loss and a count for each sample, which are added in order: the sum is the same for any threads."""
@@ -48,31 +49,32 @@ class SoftmaxLoss:
         self._bad = np.empty(shape[0], np.int64)
 
     def forward(self, prob: Array, label: Array, out: Array) -> None:
-        """Into ``out`` (2,): the sum of losses, and how many labels were counted.
-
-        Raises:
-            LayerError: a label that is not in 0..classes - 1 and is not ignored.
-        """
-        outer, classes, inner = self._shape
+        """Into ``out`` (2,): the sum of losses, and how many labels were counted; see `check`."""
+        outer, _, inner = self._shape
         prob3, label2 = prob.reshape(self._shape), label.reshape(outer, inner)
 
         def part(begin: int, end: int, worker: int) -> None:
             _forward(begin, end, prob3, label2, self._ignore, self._ignore_label, _SMALLEST, self._sums, self._bad)
 
         self._workers.run(outer, part)
-        if outer and self._bad.max() >= 0:
-            sample = int(np.argmax(self._bad >= 0))
-            place = int(self._bad[sample])
-            raise LayerError(_bad_label(sample, place, inner, float(label2[sample, place]), classes))
+        self._label = label2
         # In float64 whatever the type of `out`.
         out[0] = self._sums[:, 0].sum()
         out[1] = self._sums[:, 1].sum()
+
+    def check(self) -> None:
+        """Look at the labels of the last `forward`, which passes over bad ones.
+
+        Raises:
+            LayerError: one is not in 0..classes - 1 and is not ignored.
+        """
+        refuse_score_label(first_bad(self._bad, self._label, self._shape[1]))
 
     def backward(self, prob: Array, label: Array, scale: Array, out: Array) -> None:
         """``out = scale * (prob - (1 where c == label))``, 0 at ignored labels.
 
         ``scale`` is an array of one element, so that a device need not wait for the host. ``out`` may be ``prob``.
-        A label that is no class, which `forward` refuses, is passed over.
+        A label that is no class, which `check` refuses, is passed over.
         """
         outer, _, inner = self._shape
         prob3, label2, out3 = prob.reshape(self._shape), label.reshape(outer, inner), out.reshape(self._shape)
@@ -82,22 +84,6 @@ class SoftmaxLoss:
             _backward(begin, end, prob3, label2, self._ignore, self._ignore_label, factor, out3)
 
         self._workers.run(outer, part)
-
-
-def _bad_label(sample: int, place: int, inner: int, label: float, classes: int) -> str:
-    where = f"sample {sample}" + (f", position {place}" if inner > 1 else "")
-    value = f"{int(label)}" if np.isfinite(label) else f"{label}"
-    check = (
-        f"label_value >= 0 ({value} vs. 0)"
-        if label < 0
-        else f"label_value < prob_.shape(softmax_axis_) ({value} vs. {classes})"
-    )
-    return (
-        f"label {value} of {where} in the batch is not in 0..{classes - 1}: there are {classes} classes. "
-        f"Check failed: {check}. Set num_output of the layer that gives the scores to the number of classes "
-        "(labels count from 0), correct the labels, or name one to skip in loss_param { ignore_label }. "
-        f"'caffepy check-data DATABASE -num_output {classes}' finds the records of a database that have such labels."
-    )
 
 
 @kernel

@@ -44,15 +44,18 @@ class BatchReindex(Layer):
         self.gather.plan(items, index.count)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        place = self.gather.set_index(bottom[1].data, False)
-        if place >= 0:
-            value, items = float(bottom[1].data[place]), bottom[0].shape[0]
+        self.gather.set_index(bottom[1].data, False)
+        self.backend.defer(self._check)
+        self.gather.forward(bottom[0].data.reshape(self.rows), top[0].data.reshape(self.picked))
+
+    def _check(self) -> None:
+        if bad := self.gather.first_bad():
+            (place, value), items = bad, self.rows[0]
             wrong = "negative" if value < 0 else "greater than batch size"
             raise self.error(
                 f"Index specified for reindex layer was {wrong}: index {place} is {value:g}, the batch has {items} "
                 f"items, 0..{items - 1}."
             )
-        self.gather.forward(bottom[0].data.reshape(self.rows), top[0].data.reshape(self.picked))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[1]:

@@ -43,18 +43,21 @@ class Embed(Layer):
         self.gather.plan(self.input_dim, bottom[0].count)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        place = self.gather.set_index(bottom[0].data, True)
-        if place >= 0:
-            value = float(bottom[0].data.reshape(-1)[place])
+        self.gather.set_index(bottom[0].data, True)
+        self.backend.defer(self._check)
+        y = top[0].data.reshape(-1, self.num_output)
+        self.gather.forward(self.blobs[0].data, y)
+        if len(self.blobs) > 1:
+            y += self.blobs[1].data
+
+    def _check(self) -> None:
+        if bad := self.gather.first_bad():
+            place, value = bad
             wrong = "index >= 0" if value < 0 else "index < K_" if value >= self.input_dim else "non-integer input"
             raise self.error(
                 f"element {place} of the bottom is {value:g}: expected a whole number in 0..{self.input_dim - 1} "
                 f"(Check failed: {wrong}). Set input_dim to the number of different inputs, which count from 0."
             )
-        y = top[0].data.reshape(-1, self.num_output)
-        self.gather.forward(self.blobs[0].data, y)
-        if len(self.blobs) > 1:
-            y += self.blobs[1].data
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from caffepy.blob import Blob
-from caffepy.errors import LayerError
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import check_batch
+from caffepy.layers._loss import check_batch, named_errors
 from caffepy.proto import caffe_pb2
 
 __all__ = ["HingeLoss"]
@@ -45,11 +44,13 @@ class HingeLoss(Layer):
         top[0].reshape()
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        try:
-            self.hinge_loss.forward(bottom[0].data, self._labels(bottom), self.total)
-        except LayerError as error:
-            raise self.error(str(error)) from None
+        self.hinge_loss.forward(bottom[0].data, self._labels(bottom), self.total)
+        self.backend.defer(self._check)
         self.xp.divide(self.total, max(self.num, 1), out=top[0].data.reshape(1))
+
+    def _check(self) -> None:
+        with named_errors(self):
+            self.hinge_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[1]:

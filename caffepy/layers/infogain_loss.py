@@ -6,9 +6,9 @@ import math
 
 from caffepy.backend import Array
 from caffepy.blob import Blob
-from caffepy.errors import LayerError, WeightsError
+from caffepy.errors import WeightsError
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import Normalizer, check_batch
+from caffepy.layers._loss import Normalizer, check_batch, named_errors
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
 from caffepy.proto.read import read_binary
@@ -94,12 +94,14 @@ class InfogainLoss(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.softmax.forward(bottom[0].data, self.prob.data)
         h = bottom[2].data if self.matrix is None else self.matrix
-        try:
-            self.infogain_loss.forward(self.prob.data, bottom[1].data, h, self.sums)
-        except LayerError as error:
-            raise self.error(str(error)) from None
+        self.infogain_loss.forward(self.prob.data, bottom[1].data, h, self.sums)
+        self.backend.defer(self._check)
         self.normalizer.count(self.sums[1:])
         self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
+
+    def _check(self) -> None:
+        with named_errors(self):
+            self.infogain_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for down, what in zip(propagate_down[1:], ("label", "infogain"), strict=False):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from caffepy.blob import Blob
-from caffepy.errors import LayerError
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import check_batch
+from caffepy.layers._loss import check_batch, named_errors
 
 __all__ = ["MultinomialLogisticLoss"]
 
@@ -48,11 +47,13 @@ class MultinomialLogisticLoss(Layer):
         top[0].reshape()
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        try:
-            self.multinomial_loss.forward(bottom[0].data, bottom[1].data, self.total)
-        except LayerError as error:
-            raise self.error(str(error)) from None
+        self.multinomial_loss.forward(bottom[0].data, bottom[1].data, self.total)
+        self.backend.defer(self._check)
         self.xp.divide(self.total, max(self.num, 1), out=top[0].data.reshape(1))
+
+    def _check(self) -> None:
+        with named_errors(self):
+            self.multinomial_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[1]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from caffepy.blob import Blob
-from caffepy.errors import LayerError
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import Normalizer, check_batch
+from caffepy.layers._loss import Normalizer, check_batch, named_errors
 from caffepy.proto import caffe_pb2
 
 __all__ = ["SoftmaxWithLoss"]
@@ -76,12 +75,14 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.softmax.forward(bottom[0].data, self.prob.data)
-        try:
-            self.softmax_loss.forward(self.prob.data, bottom[1].data, self.sums)
-        except LayerError as error:
-            raise self.error(str(error)) from None
+        self.softmax_loss.forward(self.prob.data, bottom[1].data, self.sums)
+        self.backend.defer(self._check)
         self.normalizer.count(self.sums[1:])
         self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
+
+    def _check(self) -> None:
+        with named_errors(self):
+            self.softmax_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[1]:

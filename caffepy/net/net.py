@@ -150,6 +150,7 @@ class Net:
 
     def run_forward(self, first: int, last: int) -> None:
         """`forward` by the layers' numbers."""
+        self.backend.use()
         if self.memory is not None:
             self.memory.before_forward(first)
         number = self.counter.value
@@ -185,6 +186,7 @@ class Net:
 
     def run_backward(self, first: int, last: int) -> None:
         """`backward` by the layers' numbers, from ``first`` down to ``last``."""
+        self.backend.use()
         if self.memory is not None:
             self.memory.before_backward(first - last + 1 == len(self.entries))
         for i in range(first, last - 1, -1):
@@ -207,7 +209,7 @@ class Net:
         for entry in self.entries[first : None if last is None else last + 1]:
             for weight, blob in zip(entry.loss_weights, entry.top, strict=True):
                 if weight:
-                    total += weight * float(blob.data.sum())
+                    total += weight * float(self.backend.to_host(blob.data).sum())
         return total
 
     def clear_param_diffs(self) -> None:

@@ -24,7 +24,8 @@ def filled(shape, dtype="float32"):
 def test_there_and_back(width, dtype):
     index = [3, 0, 3, 1, 3, 5]
     op = make(6, len(index), dtype, 2)
-    assert op.set_index(np.array(index, dtype), True) == -1
+    op.set_index(np.array(index, dtype), True)
+    assert op.first_bad() is None
     x, dy = filled((6, width), dtype), filled((6, width), dtype)
     y, dx = np.full((6, width), np.nan, dtype), np.full((6, width), 2, dtype)
     op.forward(x, y)
@@ -50,12 +51,15 @@ def test_there_and_back(width, dtype):
     ],
 )
 def test_the_first_number_that_is_no_row(numbers, whole, place):
-    assert make(4, 3).set_index(np.array(numbers, np.float32), whole) == place
+    op = make(4, 3)
+    op.set_index(np.array(numbers, np.float32), whole)
+    assert op.first_bad() == (None if place < 0 else (place, pytest.approx(numbers[place], nan_ok=True)))
 
 
 def test_fractions_are_cut_off():
     op = make(3, 2)
-    assert op.set_index(np.array([1.9, 0.5], np.float32), False) == -1
+    op.set_index(np.array([1.9, 0.5], np.float32), False)
+    assert op.first_bad() is None
     y = np.empty((2, 1), np.float32)
     op.forward(np.array([[10], [11], [12]], np.float32), y)
     assert y.ravel().tolist() == [11, 10]
@@ -77,7 +81,8 @@ def test_selected():
 def test_another_size():
     op = make(2, 1)
     op.plan(7, 4)
-    assert op.set_index(np.array([6, 0, 1, 6], np.float32), True) == -1
+    op.set_index(np.array([6, 0, 1, 6], np.float32), True)
+    assert op.first_bad() is None
     x, y = filled((7, 3)), np.empty((4, 3), np.float32)
     op.forward(x, y)
     assert (y == x[[6, 0, 1, 6]]).all()

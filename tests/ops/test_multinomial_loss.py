@@ -64,5 +64,11 @@ def test_the_sum_does_not_depend_on_threads():
 def test_labels_that_are_no_class(value):
     prob, label = draw((4, 3))
     label[2] = value
+    op, out = make((4, 3)), np.empty(1, np.float32)
+    op.forward(prob, label, out)
     with pytest.raises(LayerError, match=r"of sample 2 in the batch is not in 0\.\.2: there are 3 classes"):
-        make((4, 3)).forward(prob, label, np.empty(1, np.float32))
+        op.check()
+    # The bad label is passed over.
+    good = [0, 1, 3]
+    expected = -np.log(prob[good, label[good].astype(int)].astype(np.float64)).sum()
+    np.testing.assert_allclose(out, [expected], rtol=1e-6)

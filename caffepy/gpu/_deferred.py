@@ -1,0 +1,25 @@
+"""Checks of values that lie on the device: made when the host waits for it anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Deferred"]
+
+
+class Deferred:
+    """Checks to make at the next wait, each once, in the order in which they were first asked for."""
+
+    def __init__(self) -> None:
+        self._checks: dict[Callable[[], None], None] = {}
+
+    def add(self, check: Callable[[], None]) -> None:
+        """Make ``check`` at the next wait; asked for twice it is made once."""
+        self._checks[check] = None
+
+    def run(self) -> None:
+        """Make them. What a check raises ends this and forgets the others, which may follow from the same fault."""
+        if self._checks:
+            checks, self._checks = self._checks, {}
+            for check in checks:
+                check()

@@ -1,0 +1,35 @@
+"""Whether there is a GPU to compute on, and what to do where there is none."""
+
+from __future__ import annotations
+
+import cupy
+
+from caffepy.errors import BackendError
+
+__all__ = ["check_device"]
+
+
+def check_device(index: int) -> None:
+    """
+    Raises:
+        BackendError: no driver, one that is older than CuPy's CUDA, or no device of that number.
+    """
+    try:
+        count: int = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise BackendError(
+            f"device 'gpu:{index}': no GPU can be used here ({error}). CuPy {cupy.__version__} needs NVIDIA's driver "
+            f"for CUDA {_version(cupy.cuda.runtime.runtimeGetVersion())} or newer: 'nvidia-smi' shows the driver that "
+            "there is and the CUDA that it is for. Install a newer driver, or for CUDA 12 the extra: pip install "
+            "'caffepy[gpu-cuda12]'; or leave --gpu out."
+        ) from None
+    if not 0 <= index < count:
+        there = "there is 1 GPU, number 0" if count == 1 else f"there are {count} GPUs, 0..{count - 1}"
+        raise BackendError(
+            f"device 'gpu:{index}': {there if count else 'no GPU is seen'}. 'caffepy device-query' lists them; "
+            "CUDA_VISIBLE_DEVICES hides those that it does not name."
+        )
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

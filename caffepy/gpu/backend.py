@@ -1,0 +1,116 @@
+"""A GPU: CuPy arrays, kernels of our own in CUDA C++, cuDNN and cuBLAS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import cupy
+import numpy as np
+
+import caffepy.gpu as ops
+from caffepy.backend import Array, Backend
+from caffepy.errors import BackendError
+from caffepy.gpu._deferred import Deferred
+from caffepy.gpu._kernels import Kernels
+from caffepy.gpu._open import check_device
+
+__all__ = ["GpuBackend"]
+
+_WHAT_TO_DO = (
+    "Make the batch smaller and iter_size larger by the same factor, which learns the same; make images or num_output "
+    "smaller; or end what else runs on this GPU."
+)
+
+
+class GpuBackend(Backend):
+    """Ops on GPU ``index``. They are started on CuPy's current stream, and the host does not wait for them.
+
+    Args:
+        index: of the device, from 0.
+        dtype: of blobs.
+        threads: how many threads the host uses for data; the ops do not.
+
+    Raises:
+        BackendError: no such device, or no driver.
+    """
+
+    def __init__(self, index: int, dtype: str = "float32", threads: int | None = None) -> None:
+        check_device(index)
+        self.xp = cupy
+        self.ops = ops
+        self.device = f"gpu:{index}"
+        self.dtype = np.dtype(dtype)
+        self.threads = threads or 1
+        self._index = index
+        self._arena: Array = None
+        self._deferred = Deferred()
+        self.use()
+
+    def use(self) -> None:
+        cupy.cuda.runtime.setDevice(self._index)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        return self._allocate(cupy.empty, shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        return self._allocate(cupy.zeros, shape, dtype)
+
+    def _allocate(self, make: Callable[..., Array], shape: tuple[int, ...], dtype: Any) -> Array:
+        kind = np.dtype(dtype or self.dtype)
+        self.use()
+        try:
+            return make(shape, kind)
+        except cupy.cuda.memory.OutOfMemoryError:
+            raise BackendError(
+                f"{self.device}: an array of {' x '.join(map(str, shape))} {kind} needs "
+                f"{math.prod(shape) * kind.itemsize:,} bytes, and {self.available_memory():,} are available: out of "
+                f"memory. {_WHAT_TO_DO}"
+            ) from None
+
+    def scratch(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        kind = np.dtype(dtype or self.dtype)
+        size = math.prod(shape) * kind.itemsize
+        if self._arena is None or size > self._arena.size:
+            self._arena = None
+            self._arena = self.empty((size,), np.uint8)
+        return self._arena[:size].view(kind).reshape(shape)
+
+    def available_memory(self) -> int:
+        self.use()
+        free: int = cupy.cuda.runtime.memGetInfo()[0]
+        # What CuPy's pool holds and nobody uses is ours too.
+        return free + int(cupy.get_default_memory_pool().free_bytes())
+
+    def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
+        self.use()
+        return cupy.asarray(np.ascontiguousarray(host, dtype or self.dtype))
+
+    def to_host(self, array: Array) -> np.ndarray[Any, Any]:
+        host: np.ndarray[Any, Any] = cupy.asnumpy(array)
+        self._deferred.run()
+        return host
+
+    def synchronize(self) -> None:
+        cupy.cuda.get_current_stream().synchronize()
+        self._deferred.run()
+
+    def defer(self, check: Callable[[], None]) -> None:
+        self._deferred.add(check)
+
+    # Not mirrored: for the ops beside this file.
+
+    def kernels(self, name: str) -> Kernels:
+        """Those of ``NAME.cu`` for this backend's dtype."""
+        return _kernels(name, self.dtype.name)
+
+    def number(self, value: float) -> Any:
+        """``value`` as a kernel's argument of type ``Sum``."""
+        return np.float64(value) if self.dtype == np.float64 else np.float32(value)
+
+
+@cache
+def _kernels(name: str, dtype: str) -> Kernels:
+    return Kernels(name, np.dtype(dtype))

@@ -118,7 +118,7 @@ class Layer(ABC):
 
     def stream(self, *names: str | int) -> Stream:
         """The random numbers of this layer for one purpose."""
-        return Stream(self.context.seed, self.name, *names)
+        return self.backend.stream(self.context.seed, self.name, *names)
 
     def add_blob(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> Blob:
         """Append a learnable blob: from the prototxt's own ``blobs`` where it has them, else filled by ``filler``."""

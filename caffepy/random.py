@@ -12,12 +12,13 @@ so any number can be computed by itself, in any order. The names say what the nu
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stream", "philox4x32"]
+__all__ = ["COS_TERMS", "LOG_TERMS", "SIN_TERMS", "Stream", "philox4x32"]
 
 Bits: TypeAlias = NDArray[np.uint32]
 
@@ -27,6 +28,10 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 # Blocks worked on at a time: eight arrays of this many 64-bit words stay in the L2 cache.
 _CHUNK = 1 << 13
+#: Taylor's series, lowest power first, of 2 atanh(z) / z, sin(z) / z and cos(z), each in z^2.
+LOG_TERMS = tuple(2 / (2 * k + 1) for k in range(11))
+SIN_TERMS = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(8))
+COS_TERMS = tuple((-1) ** k / math.factorial(2 * k) for k in range(9))
 
 
 def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> Bits:
@@ -43,6 +48,38 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> Bits:
         k0 = (k0 + _WEYL[0]) & 0xFFFFFFFF
         k1 = (k1 + _WEYL[1]) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def _series(terms: tuple[float, ...], z: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = np.full_like(z, terms[-1])
+    for term in terms[-2::-1]:
+        total *= z
+        total += term
+    return total
+
+
+def _radius(words: Bits) -> NDArray[np.float64]:
+    """``sqrt(-2 log((word + 1) / 2^32))``."""
+    fraction, exponent = np.frexp(words + 1.0)
+    # Near 1, where the series is short: from sqrt(1/2) to sqrt(2).
+    small = fraction < math.sqrt(0.5)
+    fraction = np.where(small, 2 * fraction, fraction)
+    ratio = (fraction - 1) / (fraction + 1)
+    logarithm = (exponent - small - 32.0) * math.log(2) + ratio * _series(LOG_TERMS, ratio * ratio)
+    radius: NDArray[np.float64] = np.sqrt(-2 * logarithm)
+    return radius
+
+
+def _turn(words: Bits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sine and cosine of ``2 pi word / 2^32``."""
+    whole = words.astype(np.int64)
+    quarter = (whole + (1 << 29)) >> 30
+    angle = (whole - (quarter << 30)) * (2 * math.pi * 2.0**-32)
+    square = angle * angle
+    sine, cosine = angle * _series(SIN_TERMS, square), _series(COS_TERMS, square)
+    odd = (quarter & 1) == 1
+    sine, cosine = np.where(odd, cosine, sine), np.where(odd, sine, cosine)
+    return np.where(quarter & 2, -sine, sine), np.where((quarter + 1) & 2, -cosine, cosine)
 
 
 class Stream:
@@ -81,16 +118,18 @@ class Stream:
         return (self.bits(count, step) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
     def normal(self, count: int, step: int = 0) -> NDArray[np.float32]:
-        """Gaussian, mean 0, standard deviation 1, by Box and Muller's transform in float64, rounded to float32."""
+        """Gaussian, mean 0, standard deviation 1, by Box and Muller's transform in float64, rounded to float32.
+
+        Its logarithm, sine and cosine are sums and products in a fixed order: the same bits on every machine.
+        """
         out = np.empty((count + 1) // 2 * 2, np.float32)
         words = self.bits(len(out), step)
         for start in range(0, len(out), 2 * _CHUNK):
             pair = words[start : start + 2 * _CHUNK].reshape(-1, 2)
-            radius = np.sqrt(-2 * np.log((pair[:, 0] + 1.0) * 2.0**-32))
-            angle = pair[:, 1] * (2 * np.pi * 2.0**-32)
+            radius, (sine, cosine) = _radius(pair[:, 0]), _turn(pair[:, 1])
             target = out[start : start + 2 * len(pair)].reshape(-1, 2)
-            target[:, 0] = radius * np.cos(angle)
-            target[:, 1] = radius * np.sin(angle)
+            target[:, 0] = radius * cosine
+            target[:, 1] = radius * sine
         return out[:count]
 
     def permutation(self, count: int, step: int = 0) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from caffepy.devices import get_backend
 from caffepy.random import Stream, philox4x32
 from tests.reference.philox import philox4x32 as reference
 from tests.reference.philox import word
@@ -136,3 +137,29 @@ def test_the_two_normal_numbers_of_a_pair_are_independent():
     error = 1 / np.sqrt(len(pair))
     assert abs((pair[:, 0] * pair[:, 1]).mean()) < 5 * error
     assert abs(((pair[:, 0] ** 2 - 1) * (pair[:, 1] ** 2 - 1)).mean()) < 5 * error * 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, (1 << 15) - 1, 3 * (1 << 15) + 2])
+@pytest.mark.parametrize("step", [0, 2**33 + 1])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_cpu_draws_the_same_bits(count, step, threads):
+    slow, fast = Stream(3, "conv1", "blob", 0), get_backend("cpu", threads=threads).stream(3, "conv1", "blob", 0)
+    assert type(fast) is not type(slow)
+    for draw in ("bits", "normal", "uniform"):
+        ours, theirs = getattr(fast, draw)(count, step), getattr(slow, draw)(count, step)
+        assert ours.dtype == theirs.dtype
+        assert np.array_equal(ours, theirs), draw
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_normal_at_the_ends_of_its_words(device, monkeypatch):
+    """Words 0 and 2^32 - 1, each quarter turn, and halfway between."""
+    words = np.array([0, 1, 2, 2**31 - 1, 2**31, 3037000498, 3037000499, 2**32 - 2, 2**32 - 1], np.uint32)
+    angles = np.array([k * (1 << 29) + d for k in range(8) for d in (0, 1, (1 << 29) - 1)], np.uint32)
+    pairs = np.array([(word, angle) for word in words for angle in angles], np.uint32)
+    stream = Stream(0) if device is None else get_backend(device).stream(0)
+    monkeypatch.setattr(stream, "bits", lambda count, step=0: pairs.reshape(-1).copy())
+    radius = np.sqrt(-2 * np.log((pairs[:, 0] + 1.0) * 2.0**-32))
+    turn = pairs[:, 1] * (2 * np.pi * 2.0**-32)
+    expected = np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1).reshape(-1)
+    np.testing.assert_allclose(stream.normal(pairs.size), expected, rtol=1e-7, atol=1e-14)

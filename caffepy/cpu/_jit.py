@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["kernel"]
+__all__ = ["exact_kernel", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,3 +22,8 @@ def kernel(function: F) -> F:
         function
     )
     return cast(F, compiled)
+
+
+def exact_kernel(function: F) -> F:
+    """As `kernel`, for numbers that have to be the same on every machine: nothing is reordered or contracted."""
+    return cast(F, numba.njit(nogil=True, cache=True, error_model="numpy")(function))

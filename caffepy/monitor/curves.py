@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import logging
 import os
+import threading
 import time
 from array import array
 from dataclasses import dataclass, field
@@ -70,6 +73,15 @@ def _append(series: tuple[list[int], list[float]], iteration: int, value: float)
     series[1].append(value)
 
 
+def _import_matplotlib() -> None:
+    # Without a home folder it says so at length; the picture is the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    # What is wrong with it is told where it is used.
+    with contextlib.suppress(Exception):
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
+
+
 class Curves(Observer):
     """Draws ``path``. A picture that cannot be drawn is a warning, once, and never the end of a run.
 
@@ -96,19 +108,18 @@ class Curves(Observer):
         self.history = History()
         # The next picture may be hours away.
         remove_abandoned(self.path.parent, self.path.name)
-        self._import_matplotlib()
+        self._importing: threading.Thread | None = None
+        if importlib.util.find_spec("matplotlib") is None:
+            self._warn(ModuleNotFoundError("No module named 'matplotlib'"))
         if solver.iter and self.metrics is not None and Path(self.metrics).exists():
             for record in read_metrics(self.metrics):
                 self._add(record)
 
     def _import_matplotlib(self) -> None:
-        """Now, so that the first picture does not look like a slow iteration."""
-        # Without a home folder it says so at length; the picture is the same.
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)
-        try:
-            import matplotlib.figure  # noqa: F401
-        except ImportError as error:
-            self._warn(error)
+        """After the first iteration, which should not wait for it, and beside the next: it takes half a second."""
+        if self._importing is None:
+            self._importing = threading.Thread(target=_import_matplotlib, name="caffepy-curves")
+            self._importing.start()
 
     def _add(self, record: dict[str, Any]) -> None:
         """A line of the metrics file."""
@@ -126,6 +137,7 @@ class Curves(Observer):
         self.history.add_test(iteration, net, loss, shown)
 
     def on_display(self, event: Display) -> None:
+        self._import_matplotlib()
         self.history.add_train(event.iter, event.loss, event.rate)
 
     def on_test(self, event: TestResult) -> None:
@@ -146,6 +158,7 @@ class Curves(Observer):
 
     def _draw(self) -> None:
         began = time.perf_counter()
+        _import_matplotlib()
         try:
             draw(self.path, self.history, self._title, self._max_iter)
             self._drawn_at = time.perf_counter()

@@ -201,3 +201,23 @@ def test_matplotlib_is_imported_only_to_draw_and_without_pyplot(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "c.png")]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_matplotlib_is_imported_after_the_first_iteration(tmp_path):
+    code = (
+        "import sys, caffepy.monitor.curves as c; from tests.monitor import fake_run\n"
+        "from caffepy.solver.observer import Display\n"
+        "watcher = c.Curves(sys.argv[1]); watcher.on_begin(fake_run.solver())\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "watcher.on_display(Display(0, 1.0, 0.1, [], 0.0, 0, 0.0)); watcher._importing.join()\n"
+        "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "c.png")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_that_matplotlib_is_missing_is_said_at_the_beginning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    Curves(tmp_path / "c.png").on_begin(fake_run.solver())
+    assert "cannot be drawn (the run goes on): ModuleNotFoundError: No module named 'matplotlib'" in caplog.text

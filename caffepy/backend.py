@@ -36,7 +36,6 @@ import numpy as np
 
 from caffepy.errors import BackendError
 from caffepy.random import Stream
-from caffepy.random import Stream
 
 __all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter"]
 
@@ -96,10 +95,6 @@ class Backend(ABC):
     @abstractmethod
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         """``host`` on this device as ``dtype`` (the backend's own unless given)."""
-
-    def stream(self, seed: int, *names: str | int) -> Stream:
-        """Random numbers that are drawn on the host; a backend that has a faster way gives the same bits."""
-        return Stream(seed, *names)
 
     def stream(self, seed: int, *names: str | int) -> Stream:
         """Random numbers that are drawn on the host; a backend that has a faster way gives the same bits."""

@@ -71,9 +71,6 @@ class CpuBackend(Backend):
     def stream(self, seed: int, *names: str | int) -> Stream:
         return FastStream(self.workers, seed, *names)
 
-    def stream(self, seed: int, *names: str | int) -> Stream:
-        return FastStream(self.workers, seed, *names)
-
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         return np.asarray(array)
 

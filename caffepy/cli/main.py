@@ -20,10 +20,12 @@ _LONGEST = 20_000
 COMMANDS = {
     "train": "Train a net as a solver.prototxt says, or go on with it.",
     "test": "Measure a net with weights: accuracy and loss.",
+    "classify": "Find the classes of images.",
     "gradcheck": "Check the gradients of every layer of a net.",
     "time": "Measure how long each layer takes, forward and backward.",
     "summary": "Show a net's layers, shapes, parameters, multiply-adds and memory.",
     "deploy": "Make a deploy.prototxt from a train_val.prototxt.",
+    "extract-features": "Write what blobs of a net hold for each record.",
     "draw-net": "Draw a net, as SVG or PNG.",
     "convert-imageset": "Make a database of images from a list of files and labels.",
     "convert-mnist": "Make a database of images from files in MNIST's format.",

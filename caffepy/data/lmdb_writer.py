@@ -18,6 +18,8 @@ __all__ = ["LmdbWriter"]
 
 # Caffe's convert_imageset commits as often.
 _COMMIT_EVERY = 1000
+# Records of features may be large; they wait in memory.
+_COMMIT_BYTES = 1 << 26
 _FIRST_MAP_SIZE = 1 << 26
 # LMDB's limit on keys, as it is compiled everywhere.
 _MAX_KEY = 511
@@ -42,6 +44,7 @@ class LmdbWriter:
         #: Records put so far.
         self.count = 0
         self._pending: list[tuple[bytes, bytes]] = []
+        self._pending_bytes = 0
         self._environment: Any = None
         self._stack = ExitStack()
 
@@ -66,8 +69,9 @@ class LmdbWriter:
             DataError: the disk refuses it, or the key is empty or there already.
         """
         self._pending.append((key[:_MAX_KEY], value))
+        self._pending_bytes += len(value)
         self.count += 1
-        if len(self._pending) >= _COMMIT_EVERY:
+        if len(self._pending) >= _COMMIT_EVERY or self._pending_bytes >= _COMMIT_BYTES:
             self._commit()
 
     def __exit__(
@@ -92,6 +96,7 @@ class LmdbWriter:
                         if not transaction.put(key, value, overwrite=False):
                             raise DataError(f"the database '{self.path}' would have two records '{key_text(key)}'.")
                 self._pending.clear()
+                self._pending_bytes = 0
                 return
             except lmdb.MapFullError:
                 # The whole transaction is undone and done again in a larger map, as Caffe does it.

@@ -129,6 +129,8 @@ class RecordReader:
             raise DataError(f"{self.where}: batch_size must be at least 1, got {batch_size}. Set it in the prototxt.")
         make = allocate or ordinary_memory
         order = Order(len(images), seed, layer_name, rand_skip=rand_skip, shuffle=shuffle)
+        #: How many there are to go through.
+        self.records: int | None = len(images)
         filler = self._filler = _Filler(images, transform, order, batch_size, max_bad_records, make)
         #: (N, C, h, w), from the first record.
         self.shape = (batch_size, *transform.output_shape(filler.image_shape))

@@ -24,6 +24,7 @@ class Rows(Protocol):
     def row_shapes(self) -> Sequence[tuple[int, ...]]: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
+    def __len__(self) -> int: ...
     def take(self, ordinal: int, out: Sequence[NDArray[Any]]) -> None: ...
     def close(self) -> None: ...
 
@@ -49,6 +50,8 @@ class RowReader:
     def __init__(self, rows: Rows, batch_size: int, where: str = "") -> None:
         #: Of the arrays in a batch.
         self.shapes = [(batch_size, *shape) for shape in rows.row_shapes]
+        #: How many there are to go through.
+        self.records: int | None = len(rows)
         #: How many batches there are at most, the one in use included.
         self.depth = _DEPTH
         #: Bytes of a batch.

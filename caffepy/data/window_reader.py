@@ -180,6 +180,8 @@ class WindowReader:
         ):
             if wanted and not len(windows):
                 raise DataError(f"{where}'{file.path}' has no windows of the {kind}, and batches need {wanted}.")
+        #: Windows are drawn without end.
+        self.records: int | None = None
         #: Of data and labels.
         self.shapes = ((size, 3, crop, crop), (size,))
         #: How many batches there are at most, the one in use included.

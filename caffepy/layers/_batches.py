@@ -29,6 +29,8 @@ class Batches(Protocol):
     @property
     def batch_bytes(self) -> int: ...
     @property
+    def records(self) -> int | None: ...
+    @property
     def wait_seconds(self) -> float: ...
     @property
     def bad_records(self) -> int: ...
@@ -82,6 +84,11 @@ class BatchLayer(Layer):
             return ordinary_memory(shape, dtype)
 
         return make
+
+    @property
+    def records(self) -> int | None:
+        """How many records there are to go through; None where batches are drawn without end."""
+        return self.reader.records if self.reader else None
 
     @property
     def wait_seconds(self) -> float:

@@ -8,8 +8,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-#: Device name -> why it is not there ("" where it is). A backend joins every contract test by a line here.
-BACKENDS = {"cpu": ""}
+from caffepy.devices import get_backend
+from caffepy.errors import BackendError
+
+
+def _gpu() -> list[str]:
+    """GPU 0, where CuPy sees one: real, or emulated."""
+    try:
+        get_backend("gpu:0")
+    except BackendError:
+        return []
+    return ["gpu:0"]
+
+
+#: A backend joins every contract test by its name here. tests/gpu says in one line why a GPU is missing.
+BACKENDS = ["cpu", *_gpu()]
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +32,9 @@ def _seeds():
     np.random.seed(1701)
 
 
-@pytest.fixture(params=list(BACKENDS))
+@pytest.fixture(params=BACKENDS)
 def backend(request):
-    """The name of each backend in turn, for `caffepy.devices.get_backend`; skips with the reason where it is absent."""
-    reason = BACKENDS[request.param]
-    if reason:
-        pytest.skip(f"backend {request.param}: {reason}")
+    """The name of each backend in turn, for `caffepy.devices.get_backend`."""
     return request.param
 
 

@@ -63,7 +63,7 @@ class Kernels:
             threads: of each block.
         """
         # CuPy hands over a Python float as a double, of which a kernel that declares a float reads a half.
-        assert not any(isinstance(arg, (float, bool)) for arg in args), f"{function}: {args}"
+        assert not any(type(arg) in (float, bool) for arg in args), f"{function}: {args}"
         grid = blocks if isinstance(blocks, tuple) else (blocks,)
         _function(cupy.cuda.runtime.getDevice(), self._name, self._dtype, function)(grid, (threads,), args)
 

@@ -1,0 +1,39 @@
+"""The GPU that these tests run on: any that CuPy sees, real or emulated."""
+
+from __future__ import annotations
+
+import pytest
+
+from caffepy.devices import get_backend
+from caffepy.errors import BackendError
+
+
+def _why_not() -> str:
+    try:
+        get_backend("gpu:0")
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
+_WHY_NOT = _why_not()
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Of blobs."""
+    return request.param
+
+
+@pytest.fixture
+def gpu(dtype):
+    """The backend of GPU 0 in ``dtype``; skips with the reason where there is none."""
+    if _WHY_NOT:
+        pytest.skip(f"no GPU: {_WHY_NOT}")
+    return get_backend("gpu:0", dtype)
+
+
+@pytest.fixture
+def cpu(dtype):
+    """The CPU in ``dtype``, one thread."""
+    return get_backend("cpu", dtype, 1)

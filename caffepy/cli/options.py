@@ -10,12 +10,16 @@ import click
 
 if TYPE_CHECKING:
     from caffepy.backend import Backend
+    from caffepy.evaluation.by_flags import Flags
 
 __all__ = [
     "backend_options",
     "comma_list",
     "database_option",
     "open_backend",
+    "parse_size",
+    "prepare_options",
+    "pycaffe_flags",
     "resize_options",
     "state_options",
     "weights_options",
@@ -64,6 +68,58 @@ def weights_options(function: Function) -> Function:
         "--reshape-weights/--no-reshape-weights", default=False,
         help="Copy weights of other shapes if as many: fully connected layers into convolutions and back.",
     )(function)  # fmt: skip
+
+
+def prepare_options(function: Function) -> Function:
+    """-mean_file, -raw_scale, -input_scale and -channel_swap of Caffe's classify.py and detect.py."""
+    function = click.option(
+        "--channel-swap", metavar="2,1,0", help="With --model: order of channels, from RGB."
+    )(function)  # fmt: skip
+    function = click.option("--input-scale", type=float, help="With --model: factor after subtracting the mean.")(
+        function
+    )
+    function = click.option("--raw-scale", type=float, help="With --model: factor before it; 255 unless given.")(
+        function
+    )
+    return click.option("--mean-file", metavar="FILE", help="With --model: mean to subtract, .npy or .binaryproto.")(
+        function
+    )
+
+
+def parse_size(text: str | None) -> tuple[int, int]:
+    """``256,256`` as (256, 256), ``256`` as (256, 0), and nothing as (0, 0).
+
+    Raises:
+        UsageError: another text.
+    """
+    if not text:
+        return 0, 0
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:[,x]([1-9]\d{0,4}))?", text.replace(" ", ""))
+    if match is None:
+        raise click.UsageError(f"--images-dim: expected height and width, as 256,256, or one number; got '{text}'.")
+    return int(match[1]), int(match[2] or 0)
+
+
+def pycaffe_flags(flags: dict[str, Any], size: tuple[int, int] = (0, 0)) -> Flags:
+    """What `prepare_options` were given.
+
+    Raises:
+        UsageError: a channel_swap that is none.
+    """
+    from caffepy.evaluation.by_flags import Flags
+
+    swap = flags["channel_swap"]
+    order = tuple(int(part) if part.isdecimal() and len(part) < 4 else -1 for part in comma_list(swap or ""))
+    if swap is not None and (not order or sorted(order) != list(range(len(order)))):
+        raise click.UsageError(f"--channel-swap: expected an order of channels, as 2,1,0; got '{swap}'.")
+    raw = flags["raw_scale"]
+    return Flags(
+        flags["mean_file"] or "",
+        flags["input_scale"],
+        255.0 if raw is None else raw,
+        order if swap is not None else None,
+        size if size[0] else None,
+    )
 
 
 def comma_list(text: str) -> list[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "counting", "log_to", "logged", "make_table", "plain_lines"]
+__all__ = ["console", "counting", "log_to", "logged", "make_table", "plain_lines", "plainly_logged"]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -38,6 +38,14 @@ def logged() -> Iterator[Console]:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(GlogFormatter())
     with log_to(handler):
+        yield target
+
+
+@contextmanager
+def plainly_logged() -> Iterator[Console]:
+    """Bare lines to stderr, terminal or not, for commands whose output is not a log; gives stderr."""
+    target = console(stderr=True)
+    with log_to(plain_lines(target)):
         yield target
 
 

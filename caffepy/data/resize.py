@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from caffepy.errors import DataError
 
-__all__ = ["resize"]
+__all__ = ["resize", "resize_shorter_side"]
 
 _BITS = 11
 
@@ -44,6 +44,18 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     upper = across[:, place[:height]] * _weights(1 - bottom_weight)[:, None] >> 16
     lower = across[:, place[height:]] * _weights(bottom_weight)[:, None] >> 16
     return ((upper + lower + 2) >> 2).astype(np.uint8)
+
+
+def resize_shorter_side(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """``image`` (C, H, W) with its shorter side ``side`` pixels long; the longer one keeps the proportion, cut to whole.
+
+    Raises:
+        DataError: a size below 1.
+    """
+    _, height, width = image.shape
+    if height > width:
+        return resize(image, side * height // width, side)
+    return resize(image, side, side * width // height)
 
 
 def _positions(old: int, new: int, *, clamp: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -1,1 +1,1 @@
-"""What trained nets are good for and how good they are: classes of images, windows, and errors as ILSVRC counts them."""
+"""What trained nets say of images, and how often they are right: as tests, and as ILSVRC, count it."""

@@ -1,0 +1,91 @@
+"""Which files a command line means: images, folders of them, patterns, lists."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from caffepy.data.image_list import image_path, is_image_name
+from caffepy.data.list_file import list_lines
+from caffepy.errors import DataError
+
+__all__ = ["find_images", "listed_images"]
+
+
+def find_images(names: Iterable[str], ext: str = "") -> list[str]:
+    """The image files that ``names`` mean, in their order.
+
+    A folder means the images in it and below it, by name; hidden ones are passed over. A name that is no file is a
+    pattern (``photos/*.jpg``; ``**`` goes through folders), for shells that leave it alone.
+
+    Args:
+        names: files, folders and patterns.
+        ext: take of folders only files that end so; those of JPEG, PNG and BMP unless given.
+
+    Raises:
+        DataError: a name that means nothing, a folder without images.
+    """
+    found: list[str] = []
+    for name in names:
+        if os.path.isdir(name):
+            found += _in_folder(name, ext)
+        elif os.path.exists(name) or not glob.has_magic(name):
+            found.append(name)
+        else:
+            matches = [match for match in sorted(glob.glob(name, recursive=True)) if os.path.isfile(match)]
+            if not matches:
+                raise DataError(f"no file matches '{name}' (working directory '{os.getcwd()}').")
+            found += matches
+    return found
+
+
+def _in_folder(folder: str, ext: str) -> list[str]:
+    suffix = f".{ext.lstrip('.').lower()}" if ext else ""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            wanted = name.lower().endswith(suffix) if suffix else is_image_name(name)
+            if wanted and not name.startswith("."):
+                found.append(os.path.join(root, name))
+    if not found:
+        raise DataError(f"there are no images{f' that end in {suffix}' if suffix else ''} in the folder '{folder}'.")
+    return found
+
+
+def listed_images(path: str, root: str = "") -> list[str]:
+    """The files that the lines of the list ``path`` name, below ``root``: ``name``, or ``name label``.
+
+    A last word that is a number is taken for a label, unless the whole line is a file.
+
+    Raises:
+        DataError: no such list, or an empty one.
+    """
+    names: list[str] = []
+    try:
+        for line in list_lines(path, "utf-8-sig"):
+            if line.strip():
+                names.append(_file(line.strip(), root))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read the list of images '{path}': {reason} ({Path(path).absolute()}).") from error
+    if not names:
+        raise DataError(f"the list of images '{path}' is empty: expected a file a line.")
+    return names
+
+
+def _file(line: str, root: str) -> str:
+    parts: Sequence[str] = line.rsplit(maxsplit=1)
+    if len(parts) == 2 and _is_number(parts[1]) and not os.path.isfile(image_path(root, line)):
+        return image_path(root, parts[0])
+    return image_path(root, line)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

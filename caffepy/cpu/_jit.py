@@ -7,9 +7,13 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from caffepy.cpu._compiling import announce_compiling
+
 __all__ = ["exact_kernel", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+announce_compiling()
 
 
 def kernel(function: F) -> F:

@@ -52,7 +52,7 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
     The exit code is 1 if an image could not be read.
     """
     from caffepy.cli.output import counting, plainly_logged
-    from caffepy.evaluation.image_names import find_images, listed_images
+    from caffepy.data.image_names import find_images, listed_images
     from caffepy.evaluation.labels import read_labels
 
     names, output = _split_output(images, flags["output"])

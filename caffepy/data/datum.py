@@ -22,7 +22,7 @@ from caffepy.data.source import key_text
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 
-__all__ = ["MAX_PIXELS", "Color", "Image", "decode", "decode_image", "encode", "is_deep"]
+__all__ = ["MAX_PIXELS", "Color", "Image", "compress", "decode", "decode_image", "encode", "is_deep"]
 
 #: Larger images are refused before their pixels are unpacked.
 MAX_PIXELS = 8192 * 8192
@@ -162,7 +162,7 @@ def encode(image: NDArray[np.uint8] | bytes, label: int, encode_type: str = "") 
     if isinstance(image, bytes):
         return caffe_pb2.Datum(data=image, label=label, encoded=True)
     if encode_type:
-        return caffe_pb2.Datum(data=_compress(image, encode_type), label=label, encoded=True)
+        return caffe_pb2.Datum(data=compress(image, encode_type), label=label, encoded=True)
     channels, height, width = image.shape
     # The label and encoded=false are written out even where they are the default, as Caffe's own tool does.
     return caffe_pb2.Datum(
@@ -170,8 +170,18 @@ def encode(image: NDArray[np.uint8] | bytes, label: int, encode_type: str = "") 
     )
 
 
-def _compress(image: NDArray[np.uint8], encode_type: str) -> bytes:
-    kind = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG"}.get(encode_type)
+def compress(image: NDArray[np.uint8], encode_type: str, quality: int = 95) -> bytes:
+    """The bytes of a file of ``image`` (C, H, W), blue first, C 1 or 3.
+
+    Args:
+        image: pixels.
+        encode_type: ``"jpg"``, ``"png"`` or ``"bmp"``.
+        quality: of a JPEG, 1 to 95; OpenCV's default unless given.
+
+    Raises:
+        DataError: another type, or channels that the format cannot hold.
+    """
+    kind = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "bmp": "BMP"}.get(encode_type)
     if kind is None:
         raise DataError(f"encode_type '{encode_type}' is unknown; expected jpg or png.")
     channels = image.shape[0]
@@ -182,7 +192,8 @@ def _compress(image: NDArray[np.uint8], encode_type: str) -> bytes:
     else:
         raise DataError(f"an image of {channels} channels cannot be written as {encode_type}; expected 1 or 3.")
     out = io.BytesIO()
-    picture.save(out, kind, **({"quality": 95} if kind == "JPEG" else {"compress_level": 3}))
+    settings = {"JPEG": {"quality": quality}, "PNG": {"compress_level": 3}, "BMP": {}}[kind]
+    picture.save(out, kind, **settings)
     return out.getvalue()
 
 

@@ -15,10 +15,11 @@ __all__ = ["resize", "resize_shorter_side"]
 _BITS = 11
 
 
-def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize(image: NDArray[np.uint8], height: int, width: int, *, step: float | None = None) -> NDArray[np.uint8]:
     """``image`` (C, H, W) at (C, height, width), equal to OpenCV's INTER_LINEAR.
 
     Pixel centres are at halves: output column x reads between the two columns at ``(x + 0.5) * W / width - 0.5``.
+    With ``step``, as OpenCV has it where it is told factors and no size, ``(x + 0.5) * step - 0.5``, and rows alike.
 
     Raises:
         DataError: a size below 1.
@@ -28,13 +29,14 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     _, old_height, old_width = image.shape
     if (old_height, old_width) == (height, width):
         return image
-    if (old_height, old_width) == (2 * height, 2 * width):
+    down, along = step or old_height / height, step or old_width / width
+    if (old_height, old_width) == (2 * height, 2 * width) and down == along == 2:
         # OpenCV averages here, which it takes for bilinear at exactly one half.
         quads = image.astype(np.uint16)
         rows = quads[:, 0::2] + quads[:, 1::2]
         return ((rows[:, :, 0::2] + rows[:, :, 1::2] + 2) >> 2).astype(np.uint8)
-    left, right_weight = _positions(old_width, width, clamp=True)
-    top, bottom_weight = _positions(old_height, height, clamp=False)
+    left, right_weight = _positions(old_width, width, along, clamp=True)
+    top, bottom_weight = _positions(old_height, height, down, clamp=False)
     above, below = np.clip(top, 0, old_height - 1), np.clip(top + 1, 0, old_height - 1)
     needed, place = np.unique(np.concatenate([above, below]), return_inverse=True)
     lines = image[:, needed].astype(np.int32)
@@ -47,7 +49,7 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def resize_shorter_side(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """``image`` (C, H, W) with its shorter side ``side`` pixels long; the longer one keeps the proportion, cut to whole.
+    """``image`` (C, H, W) with its shorter side ``side`` pixels long, the longer one in proportion, cut to whole.
 
     Raises:
         DataError: a size below 1.
@@ -58,9 +60,9 @@ def resize_shorter_side(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8
     return resize(image, side, side * width // height)
 
 
-def _positions(old: int, new: int, *, clamp: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _positions(old: int, new: int, step: float, *, clamp: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The first of the two input pixels of each output pixel, and the weight of the second."""
-    exact = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
+    exact = ((np.arange(new) + 0.5) * step - 0.5).astype(np.float32)
     first = np.floor(exact).astype(np.int64)
     weight = exact - first.astype(np.float32)
     if clamp:

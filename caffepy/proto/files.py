@@ -26,7 +26,7 @@ from typing import BinaryIO
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["atomic_path", "atomic_write", "remove_abandoned"]
+__all__ = ["atomic_path", "atomic_write", "remove_abandoned", "sync_folder"]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.tmp", re.DOTALL)
 # Characters of the name of the file to be that its temporary's begins with, for names have at most 255 bytes.
@@ -36,24 +36,28 @@ _ABANDONED = 3600
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], *, one_of_many: bool = False) -> Iterator[BinaryIO]:
     """A binary file to write; it becomes ``path`` when the block ends without an error, else it is removed.
+
+    With ``one_of_many`` what is done for the whole folder is left to whoever fills it: `remove_abandoned` before the
+    first file, `sync_folder` after the last.
 
     Raises OSError as `open` and `write` do (no such folder, disk full), and for a ``path`` that is not a file.
     """
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path, one_of_many=one_of_many) as temporary, open(temporary, "wb") as file:
         yield file
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], *, one_of_many: bool = False) -> Iterator[Path]:
     """The same for a library that wants a path: an empty file in the folder of ``path``, to write.
 
     The file is locked as h5py locks it, so give that ``locking=False``.
     """
     target = Path(os.path.realpath(path))
     _check_replaceable(target)
-    remove_abandoned(target.parent, target.name)
+    if not one_of_many:
+        remove_abandoned(target.parent, target.name)
     temporary, lock = _create(target)
     try:
         yield temporary
@@ -65,8 +69,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if lock is not None:
             os.close(lock)
+    if not one_of_many:
+        sync_folder(target.parent)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Let the disk have the names in ``folder``, where the system can."""
     if os.name == "posix":
-        _sync(target.parent, os.O_RDONLY)
+        _sync(Path(folder), os.O_RDONLY)
 
 
 def remove_abandoned(folder: Path, begins: str) -> None:

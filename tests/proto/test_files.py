@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from caffepy.proto import files
 from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,3 +202,19 @@ def test_a_temporary_that_is_taken_for_abandoned_is_made_anew(tmp_path: Path, mo
         assert temporary.exists()
     assert len(removed) == 1
     assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_one_of_many_leaves_the_folder_to_who_fills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".a.0123abcd.tmp"
+    left.write_bytes(b"x")
+    synced: list[object] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    with atomic_write(tmp_path / "a", one_of_many=True) as file:
+        file.write(b"1")
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert left.exists()
+    assert not synced
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"2")
+    assert not left.exists()
+    assert synced == [tmp_path]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from caffepy.data.image_list import image_path, is_image_name
 from caffepy.data.list_file import list_lines
 from caffepy.errors import DataError
 
-__all__ = ["find_images", "listed_images"]
+__all__ = ["find_images", "images_below", "listed_images", "listed_names"]
 
 
 def find_images(names: Iterable[str], ext: str = "") -> list[str]:
@@ -30,7 +30,7 @@ def find_images(names: Iterable[str], ext: str = "") -> list[str]:
     found: list[str] = []
     for name in names:
         if os.path.isdir(name):
-            found += _in_folder(name, ext)
+            found += images_below(name, ext)
         elif os.path.exists(name) or not glob.has_magic(name):
             found.append(name)
         else:
@@ -41,7 +41,14 @@ def find_images(names: Iterable[str], ext: str = "") -> list[str]:
     return found
 
 
-def _in_folder(folder: str, ext: str) -> list[str]:
+def images_below(folder: str, ext: str = "") -> list[str]:
+    """The images in ``folder`` and below it, by name; see `find_images`.
+
+    Raises:
+        DataError: no such folder, or none in it.
+    """
+    if not os.path.isdir(folder):
+        raise DataError(f"there is no folder '{folder}' ({os.path.abspath(folder)}).")
     suffix = f".{ext.lstrip('.').lower()}" if ext else ""
     found = []
     for root, folders, files in os.walk(folder):
@@ -56,9 +63,14 @@ def _in_folder(folder: str, ext: str) -> list[str]:
 
 
 def listed_images(path: str, root: str = "") -> list[str]:
-    """The files that the lines of the list ``path`` name, below ``root``: ``name``, or ``name label``.
+    """The files that the lines of the list ``path`` name, below ``root``; see `listed_names`."""
+    return [image_path(root, name) for name in listed_names(path, root)]
 
-    A last word that is a number is taken for a label, unless the whole line is a file.
+
+def listed_names(path: str, root: str = "") -> list[str]:
+    """The names in the lines of the list ``path``: ``name``, or ``name label``.
+
+    A last word that is a number is taken for a label, unless the whole line is a file below ``root``.
 
     Raises:
         DataError: no such list, or an empty one.
@@ -67,7 +79,7 @@ def listed_images(path: str, root: str = "") -> list[str]:
     try:
         for line in list_lines(path, "utf-8-sig"):
             if line.strip():
-                names.append(_file(line.strip(), root))
+                names.append(_name(line.strip(), root))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read the list of images '{path}': {reason} ({Path(path).absolute()}).") from error
@@ -76,11 +88,10 @@ def listed_images(path: str, root: str = "") -> list[str]:
     return names
 
 
-def _file(line: str, root: str) -> str:
-    parts: Sequence[str] = line.rsplit(maxsplit=1)
-    if len(parts) == 2 and _is_number(parts[1]) and not os.path.isfile(image_path(root, line)):
-        return image_path(root, parts[0])
-    return image_path(root, line)
+def _name(line: str, root: str) -> str:
+    parts = line.rsplit(maxsplit=1)
+    labelled = len(parts) == 2 and _is_number(parts[1]) and not os.path.isfile(image_path(root, line))
+    return parts[0] if labelled else line
 
 
 def _is_number(word: str) -> bool:

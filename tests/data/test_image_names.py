@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from caffepy.data.image_names import find_images, listed_images
 from caffepy.errors import DataError
-from caffepy.evaluation.image_names import find_images, listed_images
 
 
 @pytest.fixture

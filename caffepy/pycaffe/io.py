@@ -19,6 +19,7 @@ from caffepy.errors import DataError, did_you_mean
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
 from caffepy.pycaffe import interpolate
+from caffepy.pycaffe.blob_from_image import blob_from_image, blob_from_images
 
 __all__ = [
     "ShapeError",
@@ -27,6 +28,8 @@ __all__ = [
     "array_to_blobproto",
     "array_to_datum",
     "arraylist_to_blobprotovector_str",
+    "blob_from_image",
+    "blob_from_images",
     "blobproto_to_array",
     "blobprotovector_str_to_arraylist",
     "caffe_pb2",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from caffepy.solver.observer import Display, End, Observer, Output, TestResult
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
 
-__all__ = ["Metrics", "loss_of_test", "read_metrics"]
+__all__ = ["Metrics", "loss_of_test", "metrics_in", "read_metrics"]
 
 
 class Metrics(Observer):
@@ -94,13 +94,18 @@ class Metrics(Observer):
 def read_metrics(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """The records of a ``metrics.jsonl``; a line that is not whole (a run killed while it wrote) is passed over."""
     with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict) and isinstance(record.get("iter"), int):
-                yield record
+        yield from metrics_in(file)
+
+
+def metrics_in(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The records in the lines of a ``metrics.jsonl``, as `read_metrics` gives them."""
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("iter"), int):
+            yield record
 
 
 def loss_of_test(event: TestResult) -> float | None:

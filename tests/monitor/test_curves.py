@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caffepy.monitor import curves
-from caffepy.monitor.curves import Curves, History, draw, smooth
+from caffepy.monitor import curve_picture, curves
+from caffepy.monitor.curve_picture import History, draw, smooth
+from caffepy.monitor.curves import Curves
 from caffepy.monitor.metrics import Metrics
 from caffepy.solver.observer import Snapshot
 from tests.monitor import fake_run
@@ -56,15 +57,15 @@ def test_what_a_killed_run_left_is_removed_at_the_start(tmp_path):
 def test_each_line_is_there_only_if_there_is_something_to_show(tmp_path):
     path = tmp_path / "c.png"
     draw(path, history(), "LeNet", 400)
-    assert has_colour(path, curves._TRAIN)
-    assert has_colour(path, curves._TEST)
-    assert has_colour(path, curves._ACCURACIES[0])
+    assert has_colour(path, curve_picture._TRAIN)
+    assert has_colour(path, curve_picture._TEST)
+    assert has_colour(path, curve_picture._ACCURACIES[0])
     whole = pixels(path).shape[0]
     draw(path, history(accuracy=False), "LeNet", 400)
-    assert not has_colour(path, curves._ACCURACIES[0])
+    assert not has_colour(path, curve_picture._ACCURACIES[0])
     assert pixels(path).shape[0] < whole
     draw(path, history(tests=False), "LeNet", 400)
-    assert not has_colour(path, curves._TEST)
+    assert not has_colour(path, curve_picture._TEST)
 
 
 @pytest.mark.filterwarnings("error")

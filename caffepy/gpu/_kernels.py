@@ -52,7 +52,12 @@ class Kernels:
         self._name, self._dtype = name, np.dtype(dtype).name
 
     def launch(
-        self, function: str, blocks: int | tuple[int, ...], args: tuple[Any, ...], threads: int = THREADS
+        self,
+        function: str,
+        blocks: int | tuple[int, ...],
+        args: tuple[Any, ...],
+        threads: int = THREADS,
+        shared: int = 0,
     ) -> None:
         """Start ``function`` on CuPy's current stream and return.
 
@@ -61,11 +66,14 @@ class Kernels:
             blocks: of the grid.
             args: arrays; NumPy numbers of the very types that the kernel declares; ints for ``Index``.
             threads: of each block.
+            shared: bytes of dynamic shared memory of each block.
         """
         # CuPy hands over a Python float as a double, of which a kernel that declares a float reads a half.
         assert not any(type(arg) in (float, bool) for arg in args), f"{function}: {args}"
         grid = blocks if isinstance(blocks, tuple) else (blocks,)
-        _function(cupy.cuda.runtime.getDevice(), self._name, self._dtype, function)(grid, (threads,), args)
+        _function(cupy.cuda.runtime.getDevice(), self._name, self._dtype, function)(
+            grid, (threads,), args, shared_mem=shared
+        )
 
     def elements(self, function: str, count: int, *args: Any) -> None:
         """`launch` for a kernel that loops over ``count`` elements; its last argument is that count."""

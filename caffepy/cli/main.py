@@ -27,6 +27,7 @@ COMMANDS = {
     "deploy": "Make a deploy.prototxt from a train_val.prototxt.",
     "extract-features": "Write what blobs of a net hold for each record.",
     "parse-log": "Make tables of the figures in a run's log.",
+    "plot-log": "Draw runs from their logs.",
     "draw-net": "Draw a net, as SVG or PNG.",
     "resize-and-crop-images": "Make images square: shorter side to N pixels, and the centre.",
     "convert-imageset": "Make a database of images from a list of files and labels.",

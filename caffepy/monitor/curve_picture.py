@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,9 +138,16 @@ def draw_runs(
         panels += ["rate"] if any(run.history.rates for run in drawn) else []
     heights = [PANELS[name] if len(panels) > 1 else 4.0 for name in panels]
     total = 1.0 + sum(heights)
-    figure = new_figure(9, total)
+    # The names of several runs have no room among the curves.
+    figure = new_figure(12 if several else 9, total)
     # Margins by hand: matplotlib's own layouts take as long as the drawing.
-    figure.subplots_adjust(left=0.11, right=0.98, top=1 - 0.4 / total, bottom=0.5 / total, hspace=0.14)
+    figure.subplots_adjust(
+        left=0.08 if several else 0.11,
+        right=0.72 if several else 0.98,
+        top=1 - 0.4 / total,
+        bottom=0.5 / total,
+        hspace=0.14,
+    )
     axes: list[Axes] = list(figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
     axes[0].set_title(title.replace("$", r"\$"), loc="left", fontsize=13, fontweight="bold")
     for name, one in zip(panels, axes, strict=True):
@@ -181,7 +188,7 @@ def _loss(axis: Axes, runs: list[_Run], *, train: bool, test: bool) -> None:
     _limit_loss(axis, np.concatenate([np.empty(0), *shown]))
     axis.set_ylabel("loss")
     if axis.lines:
-        axis.legend(loc="upper right", frameon=False)
+        _legend(axis, runs, "upper right")
 
 
 def _train_loss(axis: Axes, run: _Run) -> NDArray[np.float64]:
@@ -198,6 +205,14 @@ def _train_loss(axis: Axes, run: _Run) -> NDArray[np.float64]:
             + (" (smoothed; faint: as logged)" if window > 1 and run.number is None else ""),
         )  # fmt: skip
     return losses
+
+
+def _legend(axis: Axes, runs: list[_Run], corner: Literal["upper right", "lower right"]) -> None:
+    """In a corner; of several runs beside the panel."""
+    if len(runs) == 1:
+        axis.legend(loc=corner, frameon=False)
+    else:
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), frameon=False)
 
 
 def _limit_loss(axis: Axes, values: NDArray[np.float64]) -> None:
@@ -232,7 +247,7 @@ def _accuracy(axis: Axes, runs: list[_Run]) -> None:
     axis.set_ylim(max(0.0, 2 * lowest - 1.02) if lowest > 0.5 else 0.0, 1.02)
     axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axis.set_ylabel("accuracy")
-    axis.legend(loc="lower right", frameon=False)
+    _legend(axis, runs, "lower right")
 
 
 def _mark_last(
@@ -259,6 +274,8 @@ def _rate(axis: Axes, runs: list[_Run]) -> None:
     elif len(finite):
         axis.set_ylim(0, 1.15 * finite.max())
     axis.set_ylabel("learning rate", fontsize=9)
+    if len(runs) > 1:
+        _legend(axis, runs, "upper right")
 
 
 def _window(count: int) -> int:

@@ -88,7 +88,8 @@ def read_log(path: str | os.PathLike[str]) -> RunLog:
         year = datetime.fromtimestamp(where.stat().st_mtime).year
         log = _read(where, year)
     except OSError as error:
-        near = sorted(entry.name for entry in where.parent.glob("*.log*"))[:5] if where.parent.is_dir() else []
+        names = [entry.name for entry in where.parent.glob("*.log*")] if where.parent.is_dir() else []
+        near = sorted(name for name in names if name.endswith((".log", ".gz")))[:5]
         hint = f" There are: {', '.join(near)}." if near else ""
         raise LogError(f"{where}: cannot be read: {error.strerror or error}.{hint}") from error
     if not log.train and not log.test:

@@ -155,6 +155,7 @@ def test_years_end_and_other_heads():
     begin = datetime(2016, 12, 31, 23, 59, 58)
     log = parse_lines(caffe_log(begin=begin), 2000)
     assert [round(row.seconds) for row in log.train] == [1, 2, 3, 4]
+    assert [round(row.seconds) for row in log.test] == [1, 3, 5]
     # glog of today has a year, and without a head there is no time.
     lines = [line.replace("I0304 ", "I20160304 ") for line in caffe_log()]
     assert [round(row.seconds) for row in parse_lines(lines, 2000).train] == [1, 2, 3, 4]

@@ -72,6 +72,8 @@ class Backend(ABC):
     dtype: np.dtype[Any]
     #: How many threads the ops of this backend use.
     threads: int
+    #: After how many passes a number that the device computed is fetched: 1 where that costs nothing.
+    fetch_every: int = 1
 
     @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:

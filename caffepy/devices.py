@@ -8,7 +8,7 @@ import re
 from caffepy.backend import Backend
 from caffepy.errors import BackendError
 
-__all__ = ["get_backend"]
+__all__ = ["describe_gpus", "get_backend"]
 
 
 def get_backend(device: str = "cpu", dtype: str = "float32", threads: int | None = None) -> Backend:
@@ -40,10 +40,27 @@ def _backend(device: str, dtype: str, threads: int | None) -> Backend:
         try:
             from caffepy.gpu.backend import GpuBackend
         except ImportError as error:
-            raise BackendError(
-                f"device {device!r}: CuPy, which caffepy computes with on GPUs, cannot be imported ({error}). "
-                "pip install 'caffepy[gpu-cuda12]', or 'caffepy[gpu-cuda13]' where the driver is for CUDA 13 or newer; "
-                "or leave --gpu out."
-            ) from error
+            raise _no_cupy(device, error) from error
         return GpuBackend(int(match[1] or 0), dtype, threads)
     raise BackendError(f"Unknown device {device!r}: expected 'cpu' or 'gpu:N' with N the number of the GPU.")
+
+
+def describe_gpus() -> list[tuple[str, str]]:
+    """What `get_backend` has to compute with on GPUs, as rows of a name and a text.
+
+    Raises:
+        BackendError: CuPy is not installed, or no GPU can be used.
+    """
+    try:
+        from caffepy.gpu._describe import describe
+    except ImportError as error:
+        raise _no_cupy("gpu", error) from error
+    return describe()
+
+
+def _no_cupy(device: str, error: ImportError) -> BackendError:
+    return BackendError(
+        f"device {device!r}: CuPy, which caffepy computes with on GPUs, cannot be imported ({error}). "
+        "pip install 'caffepy[gpu-cuda12]', or 'caffepy[gpu-cuda13]' where the driver is for CUDA 13 or newer; "
+        "or leave --gpu out."
+    )

@@ -8,21 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from caffepy.devices import get_backend
-from caffepy.errors import BackendError
-
-
-def _gpu() -> list[str]:
-    """GPU 0, where CuPy sees one: real, or emulated."""
-    try:
-        get_backend("gpu:0")
-    except BackendError:
-        return []
-    return ["gpu:0"]
-
+from tests.a_gpu import WHY_NOT
 
 #: A backend joins every contract test by its name here. tests/gpu says in one line why a GPU is missing.
-BACKENDS = ["cpu", *_gpu()]
+BACKENDS = ["cpu"] if WHY_NOT else ["cpu", "gpu:0"]
 
 
 @pytest.fixture(autouse=True)

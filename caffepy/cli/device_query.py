@@ -20,22 +20,26 @@ _PACKAGES = ("numpy", "numba", "pillow", "lmdb", "protobuf", "h5py", "matplotlib
 @click.command("device-query", cls=CaffeCommand)
 @backend_options
 def command(gpu: str, threads: int | None) -> int:
-    """Show the processor and the versions of all that is used; the exit code is 1 if something is missing."""
+    """Show the processor, the GPUs and the versions of all that is used.
+
+    The exit code is 1 if something is missing that is needed, or a GPU that -gpu names.
+    """
     missing = [name for name in _PACKAGES if _version(name) is None]
     rows = [("caffepy", _caffepy()), ("Python", f"{platform.python_version()} on {platform.platform()}")]
     rows.append(("processor", _processor()))
     if not missing:
-        backend = open_backend(gpu, threads)
-        rows.append(("cores", f"{backend.threads} that this process may use"))
+        rows.append(("cores", f"{open_backend('', threads).threads} that this process may use"))
     memory = _memory()
     rows += [("memory", memory)] if memory else []
     rows += [(name, _version(name) or f"missing: pip install {name}") for name in _PACKAGES]
     if not missing:
         rows.append(("BLAS", _blas()))
-    rows.append(("cupy", _cupy()))
+        rows += _gpus()
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         click.echo(f"{name:{width}}  {text}")
+    if gpu and gpu != "all":
+        open_backend(gpu, threads)
     return 1 if missing else 0
 
 
@@ -77,8 +81,11 @@ def _blas() -> str:
     return "; ".join(parts) or "not one that threadpoolctl knows"
 
 
-def _cupy() -> str:
-    names = [dist.metadata["Name"] for dist in importlib.metadata.distributions()]
-    cupy = next((name for name in names if name and re.fullmatch(r"cupy(-.+)?", name)), None)
-    used = "not used: this release computes on the CPU"
-    return f"{_version(cupy)}, {used}" if cupy else f"not installed and {used}"
+def _gpus() -> list[tuple[str, str]]:
+    from caffepy.devices import describe_gpus
+    from caffepy.errors import BackendError
+
+    try:
+        return describe_gpus()
+    except BackendError as error:
+        return [("GPU", str(error))]

@@ -36,9 +36,9 @@ def state_options(function: Function) -> Function:
 
 def backend_options(function: Function) -> Function:
     """-gpu and -threads."""
-    function = click.option(
-        "--gpu", default="", help="GPUs: 0, or 0,1, or all. This release computes on the CPU only."
-    )(function)
+    function = click.option("--gpu", default="", help="Compute on the GPU of this number; on the CPU unless given.")(
+        function
+    )
     return click.option("--threads", type=click.IntRange(min=1), help="Threads that compute; all cores unless given.")(
         function
     )
@@ -131,12 +131,17 @@ def open_backend(gpu: str, threads: int | None) -> Backend:
     """The backend that -gpu and -threads ask for.
 
     Raises:
-        BackendError: a GPU; UsageError: a text that names none.
+        BackendError: a GPU that is not there, or several; UsageError: a text that names none.
     """
     from caffepy.devices import get_backend
+    from caffepy.errors import BackendError
 
     if not gpu:
         return get_backend("cpu", threads=threads)
     if gpu != "all" and not re.fullmatch(r"\d+(,\d+)*", gpu):
         raise click.UsageError(f"-gpu takes a number, several with commas between, or all; got '{gpu}'.")
-    return get_backend("gpu" if gpu == "all" or "," in gpu else f"gpu:{gpu}", threads=threads)
+    if not gpu.isdigit():
+        raise BackendError(
+            f"-gpu {gpu}: this release of caffepy computes on one GPU at a time. Give its number: -gpu 0."
+        )
+    return get_backend(f"gpu:{gpu}", threads=threads)

@@ -6,7 +6,7 @@ import cupy
 
 from caffepy.errors import BackendError
 
-__all__ = ["check_device"]
+__all__ = ["check_device", "version_text"]
 
 
 def check_device(index: int) -> None:
@@ -19,8 +19,8 @@ def check_device(index: int) -> None:
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise BackendError(
             f"device 'gpu:{index}': no GPU can be used here ({error}). CuPy {cupy.__version__} needs NVIDIA's driver "
-            f"for CUDA {_version(cupy.cuda.runtime.runtimeGetVersion())} or newer: 'nvidia-smi' shows the driver that "
-            "there is and the CUDA that it is for. Install a newer driver, or for CUDA 12 the extra: pip install "
+            f"for CUDA {version_text(cupy.cuda.runtime.runtimeGetVersion())} or newer: 'nvidia-smi' shows the driver "
+            "that there is and the CUDA that it is for. Install a newer driver, or for CUDA 12 the extra: pip install "
             "'caffepy[gpu-cuda12]'; or leave --gpu out."
         ) from None
     if not 0 <= index < count:
@@ -31,5 +31,6 @@ def check_device(index: int) -> None:
         )
 
 
-def _version(number: int) -> str:
+def version_text(number: int) -> str:
+    """``12.9`` of CUDA's 12090."""
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -37,6 +37,9 @@ class GpuBackend(Backend):
         BackendError: no such device, or no driver.
     """
 
+    # So much work that the device does not run out of it while the host looks.
+    fetch_every = 32
+
     def __init__(self, index: int, dtype: str = "float32", threads: int | None = None) -> None:
         check_device(index)
         self.xp = cupy

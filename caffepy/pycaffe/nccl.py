@@ -31,6 +31,6 @@ class NCCL:
 
 def _refuse() -> NoReturn:
     raise BackendError(
-        "NCCL trains on several GPUs, and this release of caffepy computes on the CPU only, as caffepy.has_nccl() "
+        "NCCL trains on several GPUs, and this release of caffepy trains on one device, as caffepy.has_nccl() "
         "says. Train with one solver, without NCCL."
     )

@@ -16,19 +16,25 @@ __all__ = ["check_loss"]
 _SATURATED = 87.3365
 
 
-def check_loss(net: Net, loss: float, iteration: int) -> None:
-    """Refuse to go on from a loss that is NaN or infinite.
+def check_loss(net: Net, loss: float, iteration: int, updates: int = 0) -> None:
+    """Refuse to go on from a loss that is NaN or infinite; ``updates`` have been made of it since.
 
     Raises:
         SolverError: names the first blob, in the order of the pass, that is not finite.
     """
     if math.isfinite(loss):
         return
+    since = (
+        f"{updates} updates were made since; nothing was written, and the snapshot before it is unharmed. With "
+        "display: 1 the loss is looked at in each iteration."
+        if updates
+        else "Nothing was updated or written in this iteration; the snapshot before it is unharmed."
+    )
     raise SolverError(
-        f"Iteration {iteration}: loss = {loss}. {_first_bad(net)} Nothing was updated or written in this iteration; "
-        "the snapshot before it is unharmed. What helps: a smaller base_lr, clip_gradients: 35, a look at the data "
-        "(caffepy check-data), or debug_info: true with display: 1 to see the sizes of all blobs grow. (A loss of "
-        f"{_SATURATED} before means a softmax that was already certain of the wrong class.)"
+        f"Iteration {iteration}: loss = {loss}. {_first_bad(net)} {since} What helps: a smaller base_lr, "
+        "clip_gradients: 35, a look at the data (caffepy check-data), or debug_info: true with display: 1 to see the "
+        f"sizes of all blobs grow. (A loss of {_SATURATED} before means a softmax that was already certain of the "
+        "wrong class.)"
     )
 
 

@@ -25,6 +25,7 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
 from caffepy.solver import snapshot as files
 from caffepy.solver.divergence import check_loss
+from caffepy.solver.losses import Losses
 from caffepy.solver.lr_policy import current_step, learning_rate
 from caffepy.solver.memory import check_memory
 from caffepy.solver.nets import NetSpec, test_specs, train_spec
@@ -128,7 +129,11 @@ class Solver(ABC):
         self.iter = 0
         #: Passes of the train net beside those of iterations. Records and random draws go on behind them.
         self.extra_passes = 0
+        self._noted = Losses(self.net)
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
+        # Of the passes that are known of an iteration whose others are not; and iterations that are not told yet.
+        self._sum = 0.0
+        self._done: list[Iteration] = []
         self._stop = self._snapshot_asked = False
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), 0, 0.0
         self._squares = self.backend.ops.SumOfSquares(self.backend)
@@ -184,7 +189,9 @@ class Solver(ABC):
             self.snapshot()
         if not self._stop:
             if param.display and self.iter % param.display == 0:
-                last = Iteration(self.iter, self._smooth(self._forward(0)))
+                self._forward(0)
+                self._losses.append(self.net.loss())
+                last = Iteration(self.iter, self._smoothed())
                 self._tell(lambda observer: observer.on_last_loss(last))
             if param.test_interval and self.iter % param.test_interval == 0:
                 self.test_all()
@@ -199,22 +206,24 @@ class Solver(ABC):
         while self.iter < stop_iter and not self.stopping():
             due = param.test_interval and self.iter % param.test_interval == 0
             if due and (self.iter or param.test_initialization):
+                self._settle()
                 self.test_all()
                 if self.stopping():
                     break
             display = bool(param.display) and self.iter % param.display == 0
             self.net.debug_info = display and param.debug_info
-            loss = self._forward_backward()
-            smoothed = self._smooth(loss)
+            self._forward_backward()
             if display:
-                self._display(smoothed)
+                self._settle()
+                self._display(self._smoothed())
             self._tell(lambda observer: observer.on_gradients_ready())
-            done = Iteration(self.iter, loss)
             self.apply_update()
-            self._tell(lambda observer, event=done: observer.on_iteration(event))  # type: ignore[misc]
+            self._tell_done()
             if (param.snapshot and self.iter % param.snapshot == 0) or self._snapshot_asked:
+                self._settle()
                 self._snapshot_asked = False
                 self.snapshot()
+        self._settle()
 
     def stopping(self) -> bool:
         """Whether the run was asked to stop."""
@@ -229,26 +238,48 @@ class Solver(ABC):
         self._snapshot_asked = True
 
     @_NUMBERS_MAY_OVERFLOW
-    def _forward(self, sub: int) -> float:
+    def _forward(self, sub: int) -> None:
         self.net.counter.value = self.iter * self.param.iter_size + sub + self.extra_passes
         self.net.forward()
-        return self.net.loss()
 
     @_NUMBERS_MAY_OVERFLOW
-    def _forward_backward(self) -> float:
-        """iter_size passes; gradients add up in the flat diff. Gives the mean loss."""
+    def _forward_backward(self) -> None:
+        """iter_size passes; gradients add up in the flat diff."""
         self.net.clear_param_diffs()
         self._tell(lambda observer: observer.on_start())
-        loss = 0.0
         for sub in range(self.param.iter_size):
-            part = self._forward(sub)
-            check_loss(self.net, part, self.iter)
-            loss += part
+            self._forward(sub)
+            self._noted.note(self.iter, sub)
+            if self._noted.full:
+                self._fetch()
             self.net.backward()
-        return loss / self.param.iter_size
 
-    def _smooth(self, loss: float) -> float:
-        self._losses.append(loss)
+    def _fetch(self) -> None:
+        """Wait for the losses of all passes so far.
+
+        Raises:
+            SolverError: one is no number.
+        """
+        for iteration, sub, loss in self._noted.take():
+            check_loss(self.net, loss, iteration, self.iter - iteration)
+            self._sum += loss
+            if sub + 1 == self.param.iter_size:
+                self._done.append(Iteration(iteration, self._sum / self.param.iter_size))
+                self._losses.append(self._done[-1].loss)
+                self._sum = 0.0
+
+    def _settle(self) -> None:
+        """`_fetch`, and tell of the iterations that are done."""
+        self._fetch()
+        self._tell_done()
+
+    def _tell_done(self) -> None:
+        """Tell of the iterations whose losses are known and whose updates are made, in order."""
+        while self._done and self._done[0].iter < self.iter:
+            done = self._done.pop(0)
+            self._tell(lambda observer, event=done: observer.on_iteration(event))  # type: ignore[misc]
+
+    def _smoothed(self) -> float:
         return sum(self._losses) / len(self._losses)
 
     @_NUMBERS_MAY_OVERFLOW

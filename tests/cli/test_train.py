@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -204,11 +205,16 @@ def test_stage_and_level_reach_the_train_net(run, project):
     assert any(": levelled = " in line for line in result.lines)
 
 
-def test_no_gpu_yet(run, project):
-    for gpu in ("0", "0,1", "all"):
+def test_gpus_that_cannot_be_had(run, project, monkeypatch):
+    monkeypatch.setitem(sys.modules, "caffepy.gpu.backend", None)
+    for gpu, text in (
+        ("3", "device 'gpu:3': CuPy, which caffepy computes with on GPUs, cannot be imported"),
+        ("0,1", "-gpu 0,1: this release of caffepy computes on one GPU at a time"),
+        ("all", "-gpu all: this release"),
+    ):
         result = run("train", "-solver=solver.prototxt", f"-gpu={gpu}")
         assert result.code == 1
-        assert "this release of caffepy computes on the CPU only" in result.err
+        assert text in result.err
     result = run("train", "-solver=solver.prototxt", "-gpu=none")
     assert result.code == 2
     assert "-gpu takes a number, several with commas between, or all; got 'none'." in result.err

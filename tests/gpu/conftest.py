@@ -5,18 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caffepy.devices import get_backend
-from caffepy.errors import BackendError
-
-
-def _why_not() -> str:
-    try:
-        get_backend("gpu:0")
-    except BackendError as error:
-        return str(error)
-    return ""
-
-
-_WHY_NOT = _why_not()
+from tests.a_gpu import WHY_NOT
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -28,8 +17,8 @@ def dtype(request):
 @pytest.fixture
 def gpu(dtype):
     """The backend of GPU 0 in ``dtype``; skips with the reason where there is none."""
-    if _WHY_NOT:
-        pytest.skip(f"no GPU: {_WHY_NOT}")
+    if WHY_NOT:
+        pytest.skip(f"no GPU: {WHY_NOT}")
     return get_backend("gpu:0", dtype)
 
 

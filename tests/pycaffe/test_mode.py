@@ -22,8 +22,8 @@ def test_the_cpu_always_works(tmp_path):
 
 
 def test_a_gpu_that_is_not_there(tmp_path):
-    caffe.set_device(2)
-    with pytest.raises(BackendError, match=r"check mode.*'gpu:2'.*caffe.set_mode_cpu\(\) in place of"):
+    caffe.set_device(999)
+    with pytest.raises(BackendError, match=r"check mode.*'gpu:999'.*caffe.set_mode_cpu\(\) in place of"):
         caffe.set_mode_gpu()
     # And the mode is what it was.
     assert make(tmp_path, DEPLOY).engine.backend.device == "cpu"

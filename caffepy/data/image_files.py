@@ -63,6 +63,10 @@ class ImageFiles(Images):
             array = resize(array, *self._size)
         return f"image '{path}'", Image(array, entry.label, True)
 
+    def name(self, number: int) -> str:
+        # Bytes that are no text must not keep it from being written.
+        return self._entries[number].name.encode("utf-8", "backslashreplace").decode()
+
 
 def read_image_file(root: str, name: str) -> tuple[str, bytes]:
     """The path and the bytes of the image ``name`` below ``root``.

@@ -28,6 +28,10 @@ class Images(ABC):
             DataError: it cannot be read or decoded.
         """
 
+    @abstractmethod
+    def name(self, number: int) -> str:
+        """What image ``number`` is called where it lies: the key of its record, or its name in the list."""
+
 
 class RecordImages(Images):
     """The records of a database, each a Datum.
@@ -48,3 +52,6 @@ class RecordImages(Images):
     def load(self, number: int) -> tuple[str, Image]:
         key, value = self._source.read(number)
         return f"record '{key_text(key)}'", decode(value, key, color=self._color)
+
+    def name(self, number: int) -> str:
+        return key_text(self._source.read(number)[0])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import numpy as np
+from numpy.typing import NDArray
+
 from caffepy.blob import Blob
 from caffepy.data.images import Images
 from caffepy.data.reader import Batch, RecordReader
@@ -25,6 +28,9 @@ class ImageBatchLayer(BatchLayer):
     ) -> RecordReader:
         """Make the reader, and the op that finishes its batches."""
         options = self.context.data
+        self.images, self.transform = images, transform
+        #: Which images the last pass showed, by number.
+        self.shown: NDArray[np.int64] = np.empty(0, np.int64)
         self.pixels = self.ops.Transform(self.backend, transform.mean, transform.scale)
         return RecordReader(
             images,
@@ -41,6 +47,7 @@ class ImageBatchLayer(BatchLayer):
         )
 
     def show(self, batch: Batch, top: list[Blob]) -> None:
+        self.shown = batch.records
         top[0].reshape(*batch.shape)
         self.pixels.plan(batch.shape)
         out = top[0].data

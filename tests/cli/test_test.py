@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 
 import pytest
@@ -74,3 +76,62 @@ def test_what_is_missing(run, project):
     result = run("test", "-model=net.prototxt", "-weights=none.caffemodel")
     assert result.code == 1
     assert "error: Could not open file none.caffemodel" in result.err
+
+
+def test_a_report(run, trained, project):
+    (project / "names.txt").write_text("\n".join("abcdefghij"))
+    result = run(
+        "test", "-model=net.prototxt", f"-weights={trained}", "--report=rep", "--labels", "names.txt", "--gpu="
+    )
+    assert (result.code, result.out) == (0, "")
+    assert "Running for 6 iterations." in result.lines
+    figures = json.loads((project / "rep" / "report.json").read_text())
+    accuracy = float(next(line for line in result.lines if line.startswith("accuracy")).split("= ")[1])
+    assert figures["top1_accuracy"] == pytest.approx(accuracy, rel=1e-5)
+    assert figures["outputs"]["accuracy"] == pytest.approx(accuracy, rel=1e-5)
+    assert (figures["images"], figures["scores"], figures["batches"]) == (360, "scale", 6)
+    assert f"Of 360 images: top-1 {100 * accuracy:.2f} % right" in result.lines[-2]
+    assert result.lines[-1] == "Report written to rep"
+    rows = list(csv.DictReader((project / "rep" / "images.csv").read_text().splitlines()))
+    assert [row["record"] for row in rows] == [f"{i:08}" for i in range(360)]
+    assert {row["label_name"] for row in rows} == set("abcdefghij")
+
+
+def test_a_report_counts_each_record_once(run, trained, project):
+    text = (project / "net.prototxt").read_text().replace("batch_size: 60", "batch_size: 100")
+    (project / "net.prototxt").write_text(text)
+    result = run("test", "-model=net.prototxt", f"-weights={trained}", "--report=rep")
+    assert "Running for 4 iterations." in result.lines
+    assert any(line.startswith("40 records come twice") for line in result.lines)
+    assert json.loads((project / "rep" / "report.json").read_text())["images"] == 360
+    result = run("test", "-model=net.prototxt", f"-weights={trained}", "--report=rep", "--iterations=2")
+    assert not any("twice" in line for line in result.lines)
+    assert json.loads((project / "rep" / "report.json").read_text())["images"] == 200
+
+
+def test_ten_crops(run, trained, project):
+    # The scores of crops of 24 are of no use; that the words and files are right can be seen all the same.
+    text = (project / "net.prototxt").read_text().replace("{ scale", "{ crop_size: 24 scale")
+    (project / "net.prototxt").write_text(text)
+    shared = ["-model=net.prototxt", f"-weights={trained}", "--on-mismatch=skip", "--report=rep", "--crops=10"]
+    result = run("test", *shared, "--iterations=1", "--average", "scores")
+    assert result.code == 0, result.err
+    assert "Ten crops of each image; their scores are averaged." in result.lines
+    assert result.lines[-2].startswith("Of 60 images by ten crops, scores averaged: top-1 ")
+    figures = json.loads((project / "rep" / "report.json").read_text())
+    assert (figures["crops"], figures["averaged"], figures["images"]) == (10, "scores", 60)
+    assert "outputs" not in figures
+
+
+def test_report_options(run, trained, project):
+    result = run("test", "-model=net.prototxt", f"-weights={trained}", "--crops=10")
+    assert result.code == 2
+    assert "are for a report: add --report FOLDER" in result.err
+    for flag, said in (
+        ("--scores=none", "--scores none: the net has no blob 'none'"),
+        ("--labels=none.txt", "cannot read the names of classes 'none.txt'"),
+        ("--crops=10", "ten crops of an image need a crop_size"),
+    ):
+        assert not (project / "rep").exists()
+        result = run("test", "-model=net.prototxt", f"-weights={trained}", flag, "--report=rep")
+        assert (result.code, said in result.err) == (1, True), result.err

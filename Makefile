@@ -10,13 +10,20 @@ LENET := models/lenet
 COUNT ?= 10000
 FIRST ?= 0
 
-.PHONY: train test fuzz check docs bench clean
+.PHONY: train test test-gpu fuzz check docs bench clean
 
 train: $(LENET)/digits_train_lmdb  ## LeNet on the bundled digits: a JPEG database, training, a curve picture
 	$(BIN)/caffepy train --solver $(LENET)/solver.prototxt --run-dir runs/lenet
 
 test: $(VENV)/.test  ## the whole test suite
 	$(BIN)/pytest -n auto
+
+GPU_TESTS := tests/gpu tests/test_contract.py tests/layers tests/oracle tests/solver tests/cli/test_device_query.py
+# What starts pytest: `make test-gpu PYTEST="python emulator -m pytest"` where the device is not a real one.
+PYTEST ?= $(BIN)/pytest
+
+test-gpu: $(VENV)/.test  ## the tests that want a GPU; install CuPy for it first, see docs/gpu.md
+	$(PYTEST) -n auto -k gpu $(GPU_TESTS)
 
 fuzz: $(VENV)/.test  ## 10,000 hostile files and the large ones, nightly; `make fuzz FIRST=10000` does the next
 	$(BIN)/python -m tests.attacks.fuzz $(COUNT) $(FIRST)

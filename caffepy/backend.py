@@ -37,7 +37,7 @@ import numpy as np
 from caffepy.errors import BackendError
 from caffepy.random import Stream
 
-__all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter"]
+__all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter", "Recorder"]
 
 #: What to do about a net that is too large.
 SMALLER = "Make the batch, the images or num_output smaller, or use a larger machine."
@@ -57,6 +57,22 @@ class Counter:
 
     def __init__(self, value: int = 0) -> None:
         self.value = value
+
+
+class Recorder(ABC):
+    """Runs work that is the same in each pass; a device may record it, and then starts all of it by one call.
+
+    The work reads and writes the same arrays each time, and what is done on the host beside starting ops is done only
+    the first times. Numbers that change with the pass come from its `Counter`.
+    """
+
+    @abstractmethod
+    def run(self, work: Callable[[], None]) -> None:
+        """Do the work."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget what was recorded: shapes or arrays have changed."""
 
 
 class Backend(ABC):
@@ -117,6 +133,10 @@ class Backend(ABC):
         On the CPU that is now. On a GPU it is at the next `to_host` or `synchronize`, which raise what it raises; until
         then the same check asked for again is made once.
         """
+
+    def recorder(self, counter: Counter) -> Recorder | None:
+        """What records the passes of the net with this counter; None where starting ops costs next to nothing."""
+        return None
 
     @abstractmethod
     def use(self) -> None:

@@ -51,6 +51,7 @@ class _Flags:
     colour_pca: str
     max_bad_records: int
     allow_python_layers: bool
+    graph: bool
     on_mismatch: str
     reshape_weights: bool
 
@@ -83,6 +84,7 @@ class _Flags:
     help="Pass over up to N undecodable ones a data layer. [default: 0]",
 )
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@click.option("--graph/--no-graph", default=True, help="On a GPU, repeat the pass as one CUDA graph.")
 @weights_options
 def command(**flags: Any) -> None:
     """Train as a solver.prototxt says.
@@ -245,6 +247,7 @@ def _train(
             data=data,
             allow_python_layers=flags.allow_python_layers,
             share_memory=True,
+            record=flags.graph,
             copy_rules=CopyRules(flags.on_mismatch, flags.reshape_weights),
             observers=observers,
         )

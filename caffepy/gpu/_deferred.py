@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 __all__ = ["Deferred"]
 
@@ -12,10 +13,23 @@ class Deferred:
 
     def __init__(self) -> None:
         self._checks: dict[Callable[[], None], None] = {}
+        self._noted: list[Callable[[], None]] | None = None
+
+    @contextmanager
+    def noting(self) -> Iterator[list[Callable[[], None]]]:
+        """The list that gets what is asked for inside the block, where nothing runs and so nothing can be checked."""
+        self._noted = []
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
 
     def add(self, check: Callable[[], None]) -> None:
         """Make ``check`` at the next wait; asked for twice it is made once."""
-        self._checks[check] = None
+        if self._noted is None:
+            self._checks[check] = None
+        else:
+            self._noted.append(check)
 
     def run(self) -> None:
         """Make them. What a check raises ends this and forgets the others, which may follow from the same fault."""

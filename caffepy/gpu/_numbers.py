@@ -9,7 +9,7 @@ import numpy as np
 
 from caffepy.backend import Array, Counter
 
-__all__ = ["DeviceCounter", "counter_on_device"]
+__all__ = ["DeviceCounter", "counter_on_device", "refresh_counter"]
 
 
 class DeviceCounter:
@@ -39,3 +39,10 @@ def counter_on_device(counter: Counter) -> DeviceCounter:
     if counter not in on_device:
         on_device[counter] = DeviceCounter()
     return on_device[counter]
+
+
+def refresh_counter(counter: Counter) -> None:
+    """Write the value of ``counter``, where an op on the current device reads it: for ops that are run by a graph."""
+    known = _known.get(cupy.cuda.runtime.getDevice())
+    if known is not None and counter in known:
+        known[counter].refresh(counter.value)

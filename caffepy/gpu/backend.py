@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -11,11 +12,12 @@ import cupy
 import numpy as np
 
 import caffepy.gpu as ops
-from caffepy.backend import Array, Backend
+from caffepy.backend import Array, Backend, Counter, Recorder
 from caffepy.errors import BackendError
 from caffepy.gpu._deferred import Deferred
 from caffepy.gpu._kernels import Kernels
 from caffepy.gpu._open import check_device
+from caffepy.gpu._recorder import GraphRecorder
 
 __all__ = ["GpuBackend"]
 
@@ -103,7 +105,14 @@ class GpuBackend(Backend):
     def defer(self, check: Callable[[], None]) -> None:
         self._deferred.add(check)
 
+    def recorder(self, counter: Counter) -> Recorder:
+        return GraphRecorder(self, counter)
+
     # Not mirrored: for the ops beside this file.
+
+    def noting_checks(self) -> AbstractContextManager[list[Callable[[], None]]]:
+        """Checks that are deferred inside the block are not made, but listed."""
+        return self._deferred.noting()
 
     def kernels(self, name: str) -> Kernels:
         """Those of ``NAME.cu`` for this backend's dtype."""

@@ -104,6 +104,8 @@ class Net:
         find_gradients(self.entries, param.force_backward)
         log_gradients(self.entries, self.outputs)
         self._index = {entry.layer.name: i for i, entry in enumerate(self.entries)}
+        # Of all learnable blobs, once they lie in one array.
+        self._flat_diff: Array = None
         self._loss_shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self.debug_info = param.debug_info
         #: Called with a layer's number, before and after it runs.
@@ -111,10 +113,16 @@ class Net:
         self.after_forward: list[Callable[[int], None]] = []
         self.before_backward: list[Callable[[int], None]] = []
         self.after_backward: list[Callable[[int], None]] = []
-        self._seed_losses()
+        self.seed_losses()
         self.memory = SharedMemory(self) if share_memory else None
         if weights is not None:
             self.copy_from(weights)
+
+    @property
+    def watched(self) -> bool:
+        """Whether something looks at each layer as it runs: a call before or after it, or the log of debug_info."""
+        calls = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)
+        return self.debug_info or any(calls)
 
     @property
     def layers(self) -> list[Layer]:
@@ -169,7 +177,7 @@ class Net:
                     call(i)
         finally:
             self.counter.value = number
-        self._seed_losses()
+        self.seed_losses()
         self.counter.value += first == 0
 
     def backward(self, start: str | None = None, end: str | None = None) -> None:
@@ -214,6 +222,9 @@ class Net:
 
     def clear_param_diffs(self) -> None:
         """Zero the diffs of all learnable blobs."""
+        if self._flat_diff is not None:
+            self._flat_diff.fill(0)
+            return
         for param in self.learnable_params:
             param.blob.diff.fill(0)
 
@@ -234,6 +245,7 @@ class Net:
                 sharer.share_data(param.blob)
                 sharer.share_diff(param.blob)
             begin = end
+        self._flat_diff = diff
         return data, diff
 
     def copy_from(self, *paths: str | os.PathLike[str], on_mismatch: str = "error", reshape: bool = False) -> Report:
@@ -293,7 +305,7 @@ class Net:
     def _param_names(self, entry: Entry) -> list[str]:
         return [self.learnable_params[i].name or str(j) for j, i in enumerate(entry.param_ids)]
 
-    def _seed_losses(self) -> None:
+    def seed_losses(self) -> None:
         """Backward starts from each loss's weight, in its diff; written again only where the shape has changed."""
         for i, entry in enumerate(self.entries):
             for j, (weight, blob) in enumerate(zip(entry.loss_weights, entry.top, strict=True)):

@@ -43,6 +43,7 @@ def get_solver(
     allow_python_layers: bool = False,
     share_memory: bool = False,
     copy_rules: CopyRules | None = None,
+    record: bool = True,
     observers: Iterable[Observer] = (),
 ) -> Solver:
     """The solver that a solver.prototxt (its path or its message) describes, of the class that its ``type`` names.
@@ -70,5 +71,6 @@ def get_solver(
         allow_python_layers=allow_python_layers,
         share_memory=share_memory,
         copy_rules=copy_rules,
+        record=record,
         observers=observers,
     )

@@ -21,6 +21,7 @@ from caffepy.errors import SolverError, did_you_mean
 from caffepy.net import CopyRules, Net
 from caffepy.net.copy_weights import load_weights
 from caffepy.net.debug import log_update
+from caffepy.net.recorded import RecordedPass
 from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
 from caffepy.solver import snapshot as files
@@ -56,6 +57,7 @@ class Solver(ABC):
             not needed at the same time: for who looks at weights, outputs and losses only. See `Net`. With debug_info,
             which looks at all of them, they do not.
         copy_rules: what to do where the files of ``weights`` do not fit; an error unless given.
+        record: let the backend record a pass and repeat it as one call, where it can (a CUDA graph); the same results.
         observers: who is told of iterations, displays, tests and snapshots.
 
     Raises:
@@ -75,12 +77,14 @@ class Solver(ABC):
         allow_python_layers: bool = False,
         share_memory: bool = False,
         copy_rules: CopyRules | None = None,
+        record: bool = True,
         observers: Iterable[Observer] = (),
     ) -> None:
         self.param = param
         self.type = param.type
         self.backend = backend or get_backend("cpu")
         self.observers = list(observers)
+        self._record = record
         lines = lines or Lines.unknown()
         self.check(param, lines)
         #: Of every random draw; chosen now where the file leaves it to chance, so that a log can name it.
@@ -130,6 +134,7 @@ class Solver(ABC):
         #: Passes of the train net beside those of iterations. Records and random draws go on behind them.
         self.extra_passes = 0
         self._noted = Losses(self.net)
+        self._recorded = self._recorder()
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
         # Of the passes that are known of an iteration whose others are not; and iterations that are not told yet.
         self._sum = 0.0
@@ -139,6 +144,15 @@ class Solver(ABC):
         self._squares = self.backend.ops.SumOfSquares(self.backend)
         self._squares.plan(self._diff.size)
         self.setup(self._bounds())
+
+    def _recorder(self) -> RecordedPass | None:
+        recorder = self.backend.recorder(self.net.counter) if self._record else None
+        if recorder is None:
+            return None
+        if why := RecordedPass.why_not(self.net):
+            _log.info("Passes are not recorded, but started op by op: %s.", why)
+            return None
+        return RecordedPass(self.net, recorder)
 
     # The update rule
 
@@ -239,20 +253,29 @@ class Solver(ABC):
 
     @_NUMBERS_MAY_OVERFLOW
     def _forward(self, sub: int) -> None:
-        self.net.counter.value = self.iter * self.param.iter_size + sub + self.extra_passes
+        self._count(sub)
         self.net.forward()
+
+    def _count(self, sub: int) -> None:
+        self.net.counter.value = self.iter * self.param.iter_size + sub + self.extra_passes
 
     @_NUMBERS_MAY_OVERFLOW
     def _forward_backward(self) -> None:
         """iter_size passes; gradients add up in the flat diff."""
         self.net.clear_param_diffs()
         self._tell(lambda observer: observer.on_start())
+        recorded = None if self.net.watched else self._recorded
         for sub in range(self.param.iter_size):
-            self._forward(sub)
+            if recorded:
+                self._count(sub)
+                recorded.run()
+            else:
+                self._forward(sub)
             self._noted.note(self.iter, sub)
             if self._noted.full:
                 self._fetch()
-            self.net.backward()
+            if not recorded:
+                self.net.backward()
 
     def _fetch(self) -> None:
         """Wait for the losses of all passes so far.

@@ -1,0 +1,74 @@
+"""A training pass whose larger part the device repeats by itself: a pass over the net that can be left out.
+
+A pass forward and backward starts some hundred ops. Where their shapes stay the same the backend may record them once
+(a CUDA graph) and start them all at once. What the host does anew in each pass stays outside: layers that bring data.
+"""
+
+from __future__ import annotations
+
+from caffepy.backend import Recorder
+from caffepy.net.build import Entry
+from caffepy.net.net import Net
+
+__all__ = ["RecordedPass"]
+
+#: Built-in layers whose forward pass is the host's work, or takes its shapes from values.
+_ON_HOST = frozenset(
+    ["Data", "DummyData", "Filter", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "Python", "WindowData"]
+)
+
+
+def _on_host(entry: Entry) -> bool:
+    # A user's own layer may count, draw or look at values, all of which a recording would freeze.
+    return entry.layer.type in _ON_HOST or not type(entry.layer).__module__.startswith("caffepy.layers.")
+
+
+class RecordedPass:
+    """`Net.forward` and `Net.backward` through all layers of a training net.
+
+    Args:
+        net: built, with none of its layers run backward that are the host's work; see `why_not`.
+        recorder: of its backend.
+    """
+
+    def __init__(self, net: Net, recorder: Recorder) -> None:
+        self._net, self._recorder = net, recorder
+        hosted = [i for i, entry in enumerate(net.entries) if _on_host(entry)]
+        #: How many layers, from the first on, run outside the recording.
+        self.outside = hosted[-1] + 1 if hosted else 0
+        self._shapes: list[tuple[int, ...]] = []
+
+    @staticmethod
+    def why_not(net: Net) -> str:
+        """Why a net's passes cannot be recorded; empty where they can be."""
+        for entry in net.entries:
+            if _on_host(entry) and entry.need_backward:
+                return f"layer '{entry.layer.name}' ({entry.layer.type}) runs on the host, backward too"
+        return ""
+
+    def run(self) -> None:
+        """One pass forward and backward; the counter counts up."""
+        net = self._net
+        net.backend.use()
+        if net.memory is not None:
+            net.memory.before_forward(0)
+            net.memory.before_backward(whole=True)
+        for entry in net.entries[: self.outside]:
+            entry.layer.reshape(entry.bottom, entry.top)
+            entry.layer.forward(entry.bottom, entry.top)
+        shapes = [blob.shape for entry in net.entries for blob in entry.top if not entry.bottom]
+        if shapes != self._shapes:
+            self._recorder.reset()
+            self._shapes = shapes
+        self._recorder.run(self._rest)
+        net.counter.value += 1
+
+    def _rest(self) -> None:
+        net = self._net
+        for entry in net.entries[self.outside :]:
+            entry.layer.reshape(entry.bottom, entry.top)
+            entry.layer.forward(entry.bottom, entry.top)
+        net.seed_losses()
+        for entry in reversed(net.entries):
+            if entry.need_backward:
+                entry.layer.backward(entry.top, entry.propagate_down, entry.bottom)

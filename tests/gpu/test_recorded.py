@@ -1,0 +1,130 @@
+"""A recorded pass does what its ops did one by one."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+import caffepy
+from caffepy.errors import LayerError
+from caffepy.net import Net
+from caffepy.net.recorded import RecordedPass
+from caffepy.proto import caffe_pb2
+from caffepy.proto.read import parse_net
+
+NET = """
+name: "small"
+layer { name: "data" type: "Input" top: "x" top: "t" input_param { shape { dim: [4, 6] } shape { dim: 4 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+  inner_product_param { num_output: 16 weight_filler { type: "xavier" } } }
+layer { name: "act" type: "ReLU" bottom: "a" top: "a" }
+layer { name: "drop" type: "Dropout" bottom: "a" top: "d" }
+layer { name: "squash" type: "TanH" bottom: "a" top: "s" }
+layer { name: "sum" type: "Eltwise" bottom: "d" bottom: "s" top: "e" }
+layer { name: "y" type: "InnerProduct" bottom: "e" top: "y"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+def _net(gpu, text=NET, **arguments):
+    return Net(parse_net(text), caffe_pb2.TRAIN, gpu, seed=5, **arguments)
+
+
+def _feed(net, number, size=4):
+    random = np.random.default_rng(number)
+    net.blobs["x"].reshape(size, 6)
+    net.blobs["t"].reshape(size)
+    net.blobs["x"].data.set(random.standard_normal((size, 6)).astype(net.backend.dtype))
+    net.blobs["t"].data.set(random.integers(0, 3, size).astype(net.backend.dtype))
+
+
+def _results(net):
+    return [net.loss(), *(net.backend.to_host(param.blob.diff) for param in net.learnable_params)]
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_equal_to_the_bit_pass_by_pass(gpu, share, caplog):
+    """Other units are dropped each time; the fifth batch is larger, and recorded anew."""
+    plain, other = _net(gpu), _net(gpu, share_memory=share)
+    recorded = RecordedPass(other, gpu.recorder(other.counter))
+    with caplog.at_level(logging.INFO, "caffepy"):
+        for number in range(10):
+            size = 4 if number < 5 else 7
+            for net in (plain, other):
+                _feed(net, number, size)
+                net.clear_param_diffs()
+            plain.forward()
+            plain.backward()
+            recorded.run()
+            assert plain.counter.value == other.counter.value == number + 1
+            for a, b in zip(_results(plain), _results(other), strict=True):
+                np.testing.assert_array_equal(a, b)
+    assert [record.message for record in caplog.records].count("The pass is recorded as a CUDA graph.") == 2
+
+
+def test_a_bad_label_is_refused_at_the_next_wait(gpu):
+    net = _net(gpu)
+    recorded = RecordedPass(net, gpu.recorder(net.counter))
+    for number in range(5):
+        _feed(net, number)
+        recorded.run()
+        net.loss()
+    net.blobs["t"].data.fill(3)
+    recorded.run()
+    with pytest.raises(LayerError, match=r"layer 'loss' .*label 3 of sample 0 in the batch is not in 0\.\.2"):
+        net.loss()
+
+
+@caffepy.register_layer("LooksAtValues")
+class LooksAtValues(caffepy.Layer):
+    """A user's layer that does on the host what no recording would repeat."""
+
+    def setup(self, bottom, top):
+        self.seen = []
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        self.seen.append(float(bottom[0].data.sum()))
+        top[0].data[...] = bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = top[0].diff
+
+
+def test_layers_of_users_run_each_time(gpu):
+    text = NET.replace(
+        'layer { name: "a" ', 'layer { name: "own" type: "LooksAtValues" bottom: "x" top: "own" } layer { name: "a" ', 1
+    )
+    net = _net(gpu, text.replace('bottom: "x" top: "a"', 'bottom: "own" top: "a"'))
+    assert RecordedPass.why_not(net) == ""
+    recorded = RecordedPass(net, gpu.recorder(net.counter))
+    for number in range(5):
+        _feed(net, number)
+        recorded.run()
+    assert len(net.layer_dict["own"].seen) == 5
+    text = NET.replace(
+        'layer { name: "y" ', 'layer { name: "own" type: "LooksAtValues" bottom: "e" top: "own" } layer { name: "y" ', 1
+    )
+    why = RecordedPass.why_not(_net(gpu, text.replace('bottom: "e" top: "y"', 'bottom: "own" top: "y"')))
+    assert why == "layer 'own' (LooksAtValues) runs on the host, backward too"
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(gpu, caplog):
+    """A layer that says it could be, and waits for the device all the same."""
+    recorder, seen = gpu.recorder(caffepy.backend.Counter()), []
+    values = gpu.zeros((3,))
+
+    def work():
+        values[...] += 1
+        seen.append(values.get()[0])
+
+    with caplog.at_level(logging.INFO, "caffepy"):
+        for _ in range(5):
+            recorder.run(work)
+    assert seen == [1, 2, 3, 4, 5]
+    assert "not recorded as a CUDA graph, but started kernel by kernel: " in caplog.text

@@ -16,12 +16,14 @@ from caffepy.data.image_files import read_image_file
 from caffepy.data.prefetch import Prefetcher
 from caffepy.data.reader import Allocate, cores
 from caffepy.data.resize import resize
+from caffepy.data.transform import Transform
 from caffepy.data.window_crop import place_window
 from caffepy.data.window_file import WindowFile, Windows
 from caffepy.errors import DataError
+from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
 
-__all__ = ["WindowBatch", "WindowImages", "WindowReader", "WindowSettings"]
+__all__ = ["WindowBatch", "WindowImages", "WindowReader", "WindowSettings", "warp_window", "window_settings"]
 
 # Draws for one place of a batch before its images are given up.
 _MOST_DRAWS = 1000
@@ -101,6 +103,24 @@ class WindowSettings:
     def mean_offset(self) -> int:
         """Rows and columns left out of a mean image. Caffe takes both from its width."""
         return (self.mean.shape[2] - self.crop_size) // 2 if self.mean is not None and self.mean.ndim == 3 else 0
+
+
+def window_settings(param: caffe_pb2.WindowDataParameter, transform: Transform) -> WindowSettings:
+    """The settings of a WindowData layer.
+
+    Raises:
+        DataError: as `WindowSettings`.
+    """
+    return WindowSettings(
+        param.batch_size,
+        param.fg_fraction,
+        transform.crop_size,
+        param.context_pad,
+        param.crop_mode == "square",
+        transform.mirror,
+        transform.mean,
+        param.scale,
+    )
 
 
 class WindowImages:
@@ -275,27 +295,39 @@ class _Filler:
                 words = self.stream.bits(2 * draw + 2, ordinal)[-2:]
 
     def _put(self, windows: Windows, number: int, mirror: bool, out: NDArray[np.float32]) -> None:
-        settings = self.settings
         path, image = self.images.load(int(windows.image[number]))
-        x1, y1, x2, y2 = windows.box[number].tolist()
-        _, height, width = image.shape
-        crop, pad, square = settings.crop_size, settings.context_pad, settings.square
         try:
-            placed = place_window((x1, y1, x2, y2), height, width, crop, pad, square, mirror)
+            warp_window(image, windows.box[number].tolist(), self.settings, mirror, out)
         except DataError as error:
             raise DataError(f"image '{path}' of '{self.file.path}': {error}") from error
-        pixels = resize(image[:, placed.y1 : placed.y2 + 1, placed.x1 : placed.x2 + 1], placed.height, placed.width)
-        rows = slice(placed.pad_h, placed.pad_h + placed.height)
-        columns = slice(placed.pad_w, placed.pad_w + placed.width)
-        out[...] = 0
-        part = out[:, rows, columns]
-        part[...] = pixels[:, :, ::-1] if mirror else pixels
-        if settings.mean is not None:
-            # The mean is that of the place in the crop: it is not mirrored.
-            off = settings.mean_offset
-            part -= (
-                settings.mean[:, off : off + crop, off : off + crop][:, rows, columns]
-                if settings.mean.ndim == 3
-                else settings.mean[:, None, None]
-            )
-        part *= np.float32(settings.scale)
+
+
+def warp_window(
+    image: NDArray[np.uint8], box: Sequence[int], settings: WindowSettings, mirror: bool, out: NDArray[np.float32]
+) -> None:
+    """Put the window ``box`` (x1, y1, x2, y2), all included, of an image (3, H, W) into ``out`` (3, s, s).
+
+    Resized, less the mean, scaled; zero where it lies beyond the image.
+
+    Raises:
+        DataError: a window that is not in the image.
+    """
+    x1, y1, x2, y2 = box
+    _, height, width = image.shape
+    crop = settings.crop_size
+    placed = place_window((x1, y1, x2, y2), height, width, crop, settings.context_pad, settings.square, mirror)
+    pixels = resize(image[:, placed.y1 : placed.y2 + 1, placed.x1 : placed.x2 + 1], placed.height, placed.width)
+    rows = slice(placed.pad_h, placed.pad_h + placed.height)
+    columns = slice(placed.pad_w, placed.pad_w + placed.width)
+    out[...] = 0
+    part = out[:, rows, columns]
+    part[...] = pixels[:, :, ::-1] if mirror else pixels
+    if settings.mean is not None:
+        # The mean is that of the place in the crop: it is not mirrored.
+        off = settings.mean_offset
+        part -= (
+            settings.mean[:, off : off + crop, off : off + crop][:, rows, columns]
+            if settings.mean.ndim == 3
+            else settings.mean[:, None, None]
+        )
+    part *= np.float32(settings.scale)

@@ -6,7 +6,7 @@ import logging
 
 from caffepy.data.transform import Transform
 from caffepy.data.window_file import read_window_file
-from caffepy.data.window_reader import WindowImages, WindowReader, WindowSettings, cached_bytes
+from caffepy.data.window_reader import WindowImages, WindowReader, cached_bytes, window_settings
 from caffepy.layer import register_layer
 from caffepy.layers._batches import BatchLayer
 
@@ -42,16 +42,7 @@ class WindowData(BatchLayer):
         if param.crop_mode not in ("warp", "square"):
             _log.warning("layer '%s': crop_mode '%s' is neither warp nor square: warp.", self.name, param.crop_mode)
         with self.named():
-            settings = WindowSettings(
-                param.batch_size,
-                param.fg_fraction,
-                transform.crop_size,
-                param.context_pad,
-                param.crop_mode == "square",
-                transform.mirror,
-                transform.mean,
-                param.scale,
-            )
+            settings = window_settings(param, transform)
             file = read_window_file(param.source, param.fg_threshold, param.bg_threshold)
             if param.cache_images:
                 self.take_memory(cached_bytes(file.images, param.root_folder), "image files in memory")

@@ -59,16 +59,24 @@ class Detector(Net):
         Raises:
             DataError: images that cannot be read, windows outside of their image, or no windows at all.
         """
-        name = self.inputs[0]
-        arrays, detections = [], []
+        name, output = self.inputs[0], self.outputs[0]
+        batch = max(self.blobs[name].num, 1)
+        arrays: list[NDArray[np.float32]] = []
+        detections: list[dict[str, Any]] = []
+        predictions: list[NDArray[np.float32]] = []
         for filename, windows in images_windows:
             image = io.load_image(filename)
             for window in windows:
                 arrays.append(self.transformer.preprocess(name, self.crop(image, window)))
                 detections.append({"window": window, "filename": filename})
-        if not arrays:
+                if len(arrays) == batch:
+                    # Thousands of windows would not fit into memory.
+                    predictions += list(self.forward_all(**{name: np.stack(arrays)})[output])
+                    arrays.clear()
+        if not detections:
             raise io.ShapeError("there are no windows to look at.")
-        predictions = self.forward_all(**{name: np.stack(arrays)})[self.outputs[0]]
+        if arrays:
+            predictions += list(self.forward_all(**{name: np.stack(arrays)})[output])
         return [detection | {"prediction": row} for detection, row in zip(detections, predictions, strict=True)]
 
     def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict[str, Any]]:

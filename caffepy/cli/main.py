@@ -20,6 +20,7 @@ _LONGEST = 20_000
 COMMANDS = {
     "train": "Train a net as a solver.prototxt says, or go on with it.",
     "test": "Measure a net with weights: accuracy and loss.",
+    "detect": "Find what windows of images show.",
     "ilsvrc-eval": "Compute the errors of predictions as ILSVRC does.",
     "classify": "Find the classes of images.",
     "gradcheck": "Check the gradients of every layer of a net.",
@@ -27,6 +28,7 @@ COMMANDS = {
     "summary": "Show a net's layers, shapes, parameters, multiply-adds and memory.",
     "deploy": "Make a deploy.prototxt from a train_val.prototxt.",
     "extract-features": "Write what blobs of a net hold for each record.",
+    "compare": "Compare two nets, weights or dumps, blob by blob.",
     "fold-bn": "Fold BatchNorm, Scale and Bias into the layers beside them.",
     "parse-log": "Make tables of the figures in a run's log.",
     "plot-log": "Draw runs from their logs.",

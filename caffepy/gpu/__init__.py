@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from caffepy.gpu.conv import Conv
 from caffepy.gpu.dropout import Dropout
+from caffepy.gpu.gemm import InnerProduct
+from caffepy.gpu.hinge_loss import HingeLoss
+from caffepy.gpu.im2col import Im2col
+from caffepy.gpu.infogain_loss import InfogainLoss
+from caffepy.gpu.lrn import LRN
+from caffepy.gpu.lrn_within import LRNWithin
+from caffepy.gpu.multinomial_loss import MultinomialLoss
 from caffepy.gpu.pool import AvePool, MaxPool
 from caffepy.gpu.relu import ReLU
+from caffepy.gpu.sigmoid_cross_entropy_loss import SigmoidCrossEntropyLoss
+from caffepy.gpu.softmax import Softmax
+from caffepy.gpu.softmax_loss import SoftmaxLoss
 from caffepy.gpu.stochastic_pool import StochasticPool
 
 __all__ = [
+    "LRN",
     "AvePool",
+    "Conv",
     "Dropout",
+    "HingeLoss",
+    "Im2col",
+    "InfogainLoss",
+    "InnerProduct",
+    "LRNWithin",
     "MaxPool",
+    "MultinomialLoss",
     "ReLU",
+    "SigmoidCrossEntropyLoss",
+    "Softmax",
+    "SoftmaxLoss",
     "StochasticPool",
 ]

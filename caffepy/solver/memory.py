@@ -20,7 +20,7 @@ def check_memory(net: Net, test_nets: Sequence[Net], history_count: int) -> None
     through has a diff, unless blobs share memory.
 
     Raises:
-        SolverError: with the bytes needed and available, and the layer that needs most.
+        SolverError: with the bytes needed and available, the layer that needs most, and the batch that would fit.
     """
     available = net.backend.available_memory()
     learned = {id(param.blob): param.blob for param in net.learnable_params}
@@ -38,7 +38,21 @@ def check_memory(net: Net, test_nets: Sequence[Net], history_count: int) -> None
     )
     raise SolverError(
         f"Training net '{net.name}' needs {total:,} bytes more than it has, and {available:,} are available: out of "
-        f"memory. {most}{SMALLER} iter_size keeps the gradient of a large batch with a smaller batch_size."
+        f"memory. {most}{SMALLER} {_what_fits(net, total, available, history_count)}"
+    )
+
+
+def _what_fits(net: Net, total: int, available: int, history_count: int) -> str:
+    """The batch that would fit, as far as the values of a batch grow with it."""
+    batch = next((blob.shape[0] for entry in net.entries for blob in entry.top if blob.shape), 1)
+    weights = sum(param.blob.count for param in net.learnable_params) * net.backend.dtype.itemsize
+    fixed = weights * (2 + history_count)
+    fits = int((available - fixed) * batch // max(total - fixed, 1))
+    if not 0 < fits < batch:
+        return "iter_size keeps the gradient of a large batch with a smaller batch_size."
+    return (
+        f"A batch_size of about {fits} in place of {batch} would fit, and learns the same with iter_size "
+        f"{-(-batch // fits)} times as large."
     )
 
 

@@ -48,6 +48,17 @@ def test_a_run_one_byte_too_large_is_refused_with_its_largest_layer(net, monkeyp
         check_memory(net, [], 1)
 
 
+def test_a_batch_that_fits_is_proposed(net, monkeypatch):
+    per_item, fixed = 4 * VALUES // 10, 4 * WEIGHTS
+    monkeypatch.setattr(get_backend(), "available_memory", lambda: fixed + 4 * per_item + 8, raising=False)
+    text = r"A batch_size of about 4 in place of 10 would fit, and learns the same with iter_size 3 times as large\."
+    with pytest.raises(SolverError, match=text):
+        check_memory(net, [], 1)
+    monkeypatch.setattr(get_backend(), "available_memory", lambda: fixed, raising=False)
+    with pytest.raises(SolverError, match="iter_size keeps the gradient of a large batch with a smaller batch_size"):
+        check_memory(net, [], 1)
+
+
 def test_the_history_and_test_nets_count(net, monkeypatch):
     monkeypatch.setattr(get_backend(), "available_memory", lambda: 4 * (VALUES + WEIGHTS), raising=False)
     with pytest.raises(SolverError, match="out of memory"):

@@ -13,6 +13,14 @@ extern "C" __global__ void conv_unpack(const Real* packed, const Real* b, Real* 
     }
 }
 
+// y[n, m, p] += b[m].
+extern "C" __global__ void conv_add_bias(Real* y, const Real* b, int images, int filters, int places) {
+    FOR_EACH(i, (Index)images * filters * places) {
+        const unsigned int plane = (unsigned int)i / places;
+        y[i] = (Real)((Sum)y[i] + (Sum)b[plane % filters]);
+    }
+}
+
 // packed[m, n, p] = y[n, m, p].
 extern "C" __global__ void conv_pack(const Real* y, Real* packed, int images, int filters, int places) {
     FOR_EACH(i, (Index)images * filters * places) {

@@ -9,6 +9,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.gpu._columns import Columns
+from caffepy.gpu._cudnn_conv import CudnnConv, aligned
 
 if TYPE_CHECKING:
     from caffepy.gpu.backend import GpuBackend
@@ -41,22 +42,39 @@ class Conv:
         self._gpu = cast("GpuBackend", backend)
         self._kernels = self._gpu.kernels("conv")
         self._num_output = num_output
-        self._way = Columns(backend, num_output, kernel, stride, pad, dilation, group)
+        self._columns = Columns(backend, num_output, kernel, stride, pad, dilation, group)
+        self._cudnn = CudnnConv(backend, num_output, kernel, stride, pad, dilation, group)
+        self._by_cudnn = False
+        self._shapes: tuple[Shape, Shape] = ((), ())
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
-        self._way.plan(x_shape, y_shape)
+        """Choose cuDNN's plans for images of ``x_shape`` by timing them, once for a shape, or else reserve memory."""
+        if (x_shape, y_shape) == self._shapes:
+            return
+        self._shapes = (x_shape, y_shape)
+        empty = not (math.prod(x_shape) and math.prod(y_shape))
+        self._by_cudnn = self._gpu.dtype != np.float64 and not empty and self._cudnn.plan(x_shape, y_shape)
+        if not self._by_cudnn:
+            self._columns.plan(x_shape, y_shape)
+
+    def _way(self, *arrays: Array) -> Columns | CudnnConv:
+        if self._by_cudnn and aligned(*arrays):
+            return self._cudnn
+        # Planned already, except for arrays that begin where cuDNN cannot read them.
+        self._columns.plan(*self._shapes)
+        return self._columns
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
-        self._way.forward(x, w, b, out)
+        self._way(x, out).forward(x, w, b, out)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""
-        self._way.backward_data(dy, w, out)
+        self._way(dy, out).backward_data(dy, w, out)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""
-        self._way.backward_filter(x, dy, out)
+        self._way(x, dy).backward_filter(x, dy, out)
 
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (num_output,)."""

@@ -1,0 +1,133 @@
+"""The passes of a convolution by cuDNN."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, cast
+
+import cupy
+import numpy as np
+
+from caffepy.backend import Array, Backend
+from caffepy.gpu._cudnn import OUT, Plan, Refused, Shapes, library, plan_for
+from caffepy.gpu._kernels import blocks_for
+
+if TYPE_CHECKING:
+    from caffepy.gpu.backend import GpuBackend
+
+__all__ = ["CudnnConv", "aligned"]
+
+_log = logging.getLogger("caffepy")
+
+Shape = tuple[int, ...]
+
+# cuDNN takes no tensor that begins elsewhere.
+_ALIGN = 16
+# A convolution that adds the bias saves a pass through y, which takes so much less than the convolution.
+_BIAS_PASS = 0.8
+# Pieces of scratch memory begin at whole cache lines.
+_PIECE = 256
+
+
+def aligned(*arrays: Array) -> bool:
+    """Whether all begin where cuDNN can read them."""
+    return not any(array.data.ptr % _ALIGN for array in arrays)
+
+
+def _padded(size: int) -> int:
+    return -(-size // _PIECE) * _PIECE
+
+
+class CudnnConv:
+    """Cross-correlation of two or three spatial axes, or fewer, which get axes of one place; see `Conv`."""
+
+    def __init__(
+        self, backend: Backend, num_output: int, kernel: Shape, stride: Shape, pad: Shape, dilation: Shape, group: int
+    ) -> None:
+        self._gpu = cast("GpuBackend", backend)
+        self._kernels = self._gpu.kernels("conv")
+        missing = max(2 - len(kernel), 0)
+        self._ones = (1,) * missing
+        self._kernel, self._stride, self._dilation = (self._ones + each for each in (kernel, stride, dilation))
+        self._pad = (0,) * missing + pad
+        self._num_output, self._group = num_output, group
+
+    def plan(self, x_shape: Shape, y_shape: Shape) -> bool:
+        """Make plans, and reserve memory, for images of ``x_shape``; False, with a line in the log, if cuDNN cannot."""
+        if library() is None:
+            return False
+        x, y = ((*shape[:2], *self._ones, *shape[2:]) for shape in (x_shape, y_shape))
+        w = (self._num_output, x_shape[1] // self._group, *self._kernel)
+        shapes = Shapes(x, w, y, self._stride, self._pad, self._dilation)
+        try:
+            if len(x) > 5:
+                raise Refused("it knows three spatial axes at most")
+            self._plans = {what: plan_for(what, shapes, self._gpu.dtype) for what in ("forward", "data", "filter")}
+        except Refused as refusal:
+            _log.info(
+                "cuDNN does not do the convolution of x %s with w %s, stride %s, pad %s, dilation %s, by groups of %d "
+                "(%s): it runs by cuBLAS and kernels of caffepy's own",
+                *(x_shape, w, self._stride, self._pad, self._dilation, self._group, refusal),
+            )
+            return False
+        self._biased = self._biased_plan(shapes)
+        if self._biased:
+            self._plans["biased"] = self._biased
+        self._filter_bytes = _padded(self._gpu.dtype.itemsize * math.prod(w))
+        for plan in self._plans.values():
+            self._memory(plan)
+        return True
+
+    def _biased_plan(self, shapes: Shapes) -> Plan | None:
+        """That adds the bias in one go: for many numbers of channels cuDNN has none, or one that is much slower."""
+        try:
+            plan = plan_for("biased", shapes, self._gpu.dtype)
+        except Refused:
+            return None
+        return None if self._plans["forward"].milliseconds < plan.milliseconds * _BIAS_PASS else plan
+
+    def _memory(self, plan: Plan) -> Array:
+        """The plan's workspace, then room for filters and for biases."""
+        bias = _padded(self._gpu.dtype.itemsize * self._num_output)
+        return self._gpu.scratch((_padded(plan.workspace) + self._filter_bytes + bias,), np.uint8)
+
+    def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
+        """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
+        together = self._biased if b is not None else None
+        plan = together or self._plans["forward"]
+        memory = self._memory(plan).data.ptr
+        filters = memory + _padded(plan.workspace)
+        pointers = {1: x.data.ptr, 2: _where(w, filters), OUT: out.data.ptr}
+        if together:
+            pointers[3] = _where(b, filters + self._filter_bytes)
+        plan.execute(pointers, memory)
+        if b is not None and not together:
+            sizes = (np.int32(size) for size in (len(out), self._num_output, math.prod(out.shape[2:])))
+            self._kernels.launch("conv_add_bias", blocks_for(out.size), (out, b, *sizes))
+
+    def backward_data(self, dy: Array, w: Array, out: Array) -> None:
+        """``out`` (N, C, *spatial) is overwritten."""
+        plan = self._plans["data"]
+        memory = self._memory(plan).data.ptr
+        w_at = _where(w, memory + _padded(plan.workspace))
+        plan.execute({1: dy.data.ptr, 2: w_at, OUT: out.data.ptr}, memory)
+
+    def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
+        """Adds to ``out``, of w's shape."""
+        plan = self._plans["filter"]
+        memory = self._memory(plan)
+        begin = _padded(plan.workspace)
+        part = memory[begin : begin + out.nbytes].view(out.dtype)
+        plan.execute({1: x.data.ptr, 2: dy.data.ptr, OUT: part.data.ptr}, memory.data.ptr)
+        self._kernels.elements("conv_add", out.size, part, out)
+
+
+def _where(array: Array, room: int) -> int:
+    """Its address, or that of a copy in ``room``: learnable blobs lie in one flat array, and begin anywhere."""
+    address: int = array.data.ptr
+    if address % _ALIGN == 0:
+        return address
+    stream = cupy.cuda.get_current_stream().ptr
+    cupy.cuda.runtime.memcpyAsync(room, address, array.nbytes, cupy.cuda.runtime.memcpyDeviceToDevice, stream)
+    return room

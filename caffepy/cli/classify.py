@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, parse_size, prepare_options, state_options
+from caffepy.cli.options import (
+    backend_options,
+    check_prepare,
+    comma_list,
+    open_backend,
+    parse_size,
+    prepare_options,
+    pycaffe_flags,
+    state_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.evaluation.classes import Classes
 
 __all__ = ["command"]
-
-_FLAGS = ("mean_file", "input_scale", "raw_scale", "channel_swap")
 
 
 @click.command("classify", cls=CaffeCommand)
@@ -57,7 +64,9 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
 
     names, output = _split_output(images, flags["output"])
     form = _form(flags["form"], output)
-    _check(flags)
+    if not flags["source"] and not flags["model"]:
+        raise click.UsageError("Expected --from TRAIN_VAL, or --model DEPLOY and how images are prepared.")
+    check_prepare(flags)
     files = find_images(names, flags["ext"])
     if flags["list_file"]:
         files += listed_images(flags["list_file"], flags["root_folder"])
@@ -89,14 +98,6 @@ def _form(form: str | None, output: str | None) -> str:
     return form
 
 
-def _check(flags: dict[str, Any]) -> None:
-    if not flags["source"] and not flags["model"]:
-        raise click.UsageError("Expected --from TRAIN_VAL (or --model DEPLOY, and how images are prepared).")
-    given = [f"--{name.replace('_', '-')}" for name in _FLAGS if flags[name] is not None]
-    if flags["source"] and given:
-        raise click.UsageError(f"{', '.join(given)}: with --from these come from the net's own data layer.")
-
-
 def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int, int], None]) -> Classes:
     from caffepy.evaluation.as_tested import classify_as_tested
 
@@ -117,7 +118,6 @@ def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int,
 
 
 def _by_flags(files: list[str], flags: dict[str, Any], progress: Callable[[int, int], None]) -> Classes:
-    from caffepy.cli.options import pycaffe_flags
     from caffepy.evaluation.by_flags import classify_by_flags
 
     size = parse_size(flags["images_dim"])

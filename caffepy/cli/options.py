@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "backend_options",
+    "check_prepare",
     "comma_list",
     "database_option",
     "open_backend",
@@ -84,6 +85,18 @@ def prepare_options(function: Function) -> Function:
     return click.option("--mean-file", metavar="FILE", help="With --model: mean to subtract, .npy or .binaryproto.")(
         function
     )
+
+
+def check_prepare(flags: dict[str, Any], *more: str) -> None:
+    """Refuse with --from what the net itself says; ``more`` names flags beside those of `prepare_options`.
+
+    Raises:
+        UsageError: both are given.
+    """
+    names = ("mean_file", "input_scale", "raw_scale", "channel_swap", *more)
+    given = [f"--{name.replace('_', '-')}" for name in names if flags[name] is not None]
+    if flags["source"] and given:
+        raise click.UsageError(f"{', '.join(given)}: with --from these come from the net's own data layer.")
 
 
 def parse_size(text: str | None) -> tuple[int, int]:

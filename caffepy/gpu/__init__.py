@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caffepy.gpu.batch_norm import BatchNorm
 from caffepy.gpu.conv import Conv
 from caffepy.gpu.dropout import Dropout
 from caffepy.gpu.gemm import InnerProduct
@@ -10,8 +11,10 @@ from caffepy.gpu.im2col import Im2col
 from caffepy.gpu.infogain_loss import InfogainLoss
 from caffepy.gpu.lrn import LRN
 from caffepy.gpu.lrn_within import LRNWithin
+from caffepy.gpu.lstm import LSTMUnit
 from caffepy.gpu.multinomial_loss import MultinomialLoss
 from caffepy.gpu.pool import AvePool, MaxPool
+from caffepy.gpu.prelu import PReLU
 from caffepy.gpu.relu import ReLU
 from caffepy.gpu.sigmoid_cross_entropy_loss import SigmoidCrossEntropyLoss
 from caffepy.gpu.softmax import Softmax
@@ -21,6 +24,7 @@ from caffepy.gpu.stochastic_pool import StochasticPool
 __all__ = [
     "LRN",
     "AvePool",
+    "BatchNorm",
     "Conv",
     "Dropout",
     "HingeLoss",
@@ -28,8 +32,10 @@ __all__ = [
     "InfogainLoss",
     "InnerProduct",
     "LRNWithin",
+    "LSTMUnit",
     "MaxPool",
     "MultinomialLoss",
+    "PReLU",
     "ReLU",
     "SigmoidCrossEntropyLoss",
     "Softmax",

@@ -48,7 +48,9 @@ def test_compiles_everywhere(source_of, name, dtype):
         assert declared <= kernels.keys(), f"sm_{architecture}"
         for kernel, used in kernels.items():
             assert used.spilled <= _MAY_SPILL.get(kernel, 0), f"{kernel} on sm_{architecture}: {used}"
-            assert 0 < used.registers <= _MOST_REGISTERS, f"{kernel} on sm_{architecture}: {used}"
+            # Functions that the compiler calls, such as pow's, use those of the kernel.
+            least = 1 if kernel in declared else 0
+            assert least <= used.registers <= _MOST_REGISTERS, f"{kernel} on sm_{architecture}: {used}"
 
 
 def test_what_does_not_compile_is_said(source_of):

@@ -15,7 +15,8 @@ NET = """layer { name: "w" type: "WindowData" top: "data" top: "label" transform
 """
 INPUT = 'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }\n'
 # Shares of blue, green and red.
-TAIL = """layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+TAIL = """layer { name: "pool" type: "Pooling" bottom: "data" top: "pool"
+  pooling_param { pool: AVE global_pooling: true } }
 layer { name: "scale" type: "Scale" bottom: "pool" top: "scale" scale_param { axis: 1 filler { value: 1 } } }
 layer { name: "flat" type: "Flatten" bottom: "scale" top: "flat" }
 """

@@ -81,7 +81,7 @@ def test_wrong_hdf5(tmp_path):
         read_windows(write_h5(path, filename=["a", "b"], window=np.zeros((2, 3))))
     with pytest.raises(DataError, match=r"expected \(n,\) texts"):
         read_windows(write_h5(path, filename=[1, 2], window=np.zeros((2, 4))))
-    with pytest.raises(DataError, match="window holds object|window holds |S1"):
+    with pytest.raises(DataError, match=r"window holds .*; expected numbers"):
         read_windows(write_h5(path, filename=["a"], window=np.full((1, 4), b"x")))
     with h5py.File(path, "w") as file:
         file["filename"] = ["a"]

@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 
 import caffepy as caffe
-from caffepy.devices import get_backend
 from caffepy.errors import DataError
 from caffepy.evaluation.by_flags import Flags, classify_by_flags
 from tests.evaluation.nets import MEANS, PIXELS, save_images
 
 INPUT = 'layer {{ name: "in" type: "Input" top: "data" input_param {{ shape {{ dim: 3 dim: {} dim: 8 dim: 8 }} }} }}\n'
-
-
-@pytest.fixture
-def backend():
-    return get_backend("cpu", threads=1)
 
 
 @pytest.fixture
@@ -26,13 +20,13 @@ def model(tmp_path):
 
 
 @pytest.mark.parametrize("oversample", [True, False])
-def test_all_flags_reach_the_classifier(tmp_path, model, backend, oversample):
+def test_all_flags_reach_the_classifier(tmp_path, model, device, oversample):
     names, _ = save_images(tmp_path / "a", [(12, 10), (9, 14), (8, 8), (20, 9)])
     mean = np.array([10.0, 20, 40])
     np.save(tmp_path / "mean.npy", mean)
     flags = Flags(str(tmp_path / "mean.npy"), 0.5, 200.0, (1, 2, 0), (11, 12))
-    found = classify_by_flags(names, model, [], flags, backend=backend, oversample=oversample)
-    net = caffe.Classifier(model, None, (11, 12), mean, 0.5, 200.0, (1, 2, 0), backend=backend)
+    found = classify_by_flags(names, model, [], flags, backend=device, oversample=oversample)
+    net = caffe.Classifier(model, None, (11, 12), mean, 0.5, 200.0, (1, 2, 0), backend=device)
     expected = net.predict([caffe.io.load_image(name) for name in names], oversample)
     np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
     assert found.files == names
@@ -47,9 +41,9 @@ def test_all_flags_reach_the_classifier(tmp_path, model, backend, oversample):
     }
 
 
-def test_what_is_not_said_is_what_caffe_takes(tmp_path, model, backend):
+def test_what_is_not_said_is_what_caffe_takes(tmp_path, model, device):
     names, pixels = save_images(tmp_path / "a", [(8, 8)] * 12)
-    found = classify_by_flags(names, model, [], Flags(), backend=backend, oversample=False)
+    found = classify_by_flags(names, model, [], Flags(), backend=device, oversample=False)
     expected = [image[:, :, ::-1].transpose(2, 0, 1).ravel() for image in pixels]
     np.testing.assert_allclose(found.scores, expected, atol=1e-3)
     assert Flags().dims((1, 3, 227, 224)) == (256, 256)
@@ -57,20 +51,20 @@ def test_what_is_not_said_is_what_caffe_takes(tmp_path, model, backend):
     assert Flags().dims((1, 3, 28, 224)) == (28, 224)
 
 
-def test_a_gray_net(tmp_path, model, backend):
+def test_a_gray_net(tmp_path, model, device):
     names, pixels = save_images(tmp_path / "a", [(8, 8)], mode="L")
     (tmp_path / "deploy.prototxt").write_text(INPUT.format(1) + MEANS)
-    found = classify_by_flags(names, model, [], Flags(), backend=backend, oversample=False)
+    found = classify_by_flags(names, model, [], Flags(), backend=device, oversample=False)
     np.testing.assert_allclose(found.scores, [[pixels[0].mean()]], rtol=1e-5)
     assert found.about["channels"] == "gray, 0 to 255"
 
 
-def test_arrays(tmp_path, model, backend):
+def test_arrays(tmp_path, model, device):
     images = np.random.default_rng(0).random((3, 8, 8, 3))
     np.save(tmp_path / "several.npy", images)
     np.save(tmp_path / "one.npy", images[1])
     files = [str(tmp_path / name) for name in ("several.npy", "one.npy")]
-    found = classify_by_flags(files, model, [], Flags(), backend=backend, oversample=False)
+    found = classify_by_flags(files, model, [], Flags(), backend=device, oversample=False)
     assert found.files == [f"{files[0]}[{i}]" for i in range(3)] + [f"{files[1]}[0]"]
     np.testing.assert_allclose(found.scores[3], found.scores[1])
     np.testing.assert_allclose(
@@ -78,9 +72,9 @@ def test_arrays(tmp_path, model, backend):
     )
 
 
-def test_errors(tmp_path, model, backend):
+def test_errors(tmp_path, model, device):
     def classify(*files):
-        return classify_by_flags([str(tmp_path / file) for file in files], model, [], Flags(), backend=backend)
+        return classify_by_flags([str(tmp_path / file) for file in files], model, [], Flags(), backend=device)
 
     names, _ = save_images(tmp_path, [(8, 8)])
     np.save(tmp_path / "flat.npy", np.zeros((8, 8, 1)))

@@ -6,7 +6,6 @@ import h5py
 import numpy as np
 import pytest
 
-from caffepy.devices import get_backend
 from caffepy.errors import DataError, NetError
 from caffepy.evaluation.net_evaluation import NetEvaluation
 from caffepy.evaluation.scores import find_scores
@@ -32,9 +31,9 @@ def images(tmp_path):
     return np.stack(pixels)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float64)
 
 
-def evaluate(tmp_path, tail=LOSS, batch=3, transform="crop_size: 4 scale: 0.05", more=""):
+def evaluate(device, tmp_path, tail=LOSS, batch=3, transform="crop_size: 4 scale: 0.05", more=""):
     data = image_data(tmp_path / "list.txt", transform=transform, batch=batch).replace("is_color", f"{more} is_color")
-    net = Net(parse_net(data + MEANS + tail), caffe_pb2.TEST, get_backend("cpu", threads=1))
+    net = Net(parse_net(data + MEANS + tail), caffe_pb2.TEST, device)
     return NetEvaluation(net, find_scores(net))
 
 
@@ -52,8 +51,8 @@ def check(predictions, expected):
 
 @pytest.mark.parametrize("tail", [LOSS, PROB])
 @pytest.mark.parametrize("more", ["", "shuffle: true"])
-def test_passes(tmp_path, images, tail, more):
-    found = evaluate(tmp_path, tail, more=more)
+def test_passes(device, tmp_path, images, tail, more):
+    found = evaluate(device, tmp_path, tail, more=more)
     for _ in range(4 if more else 3):
         found.net.forward()
         found.take()
@@ -72,8 +71,8 @@ def crops_of(images):
 @pytest.mark.parametrize("tail", [LOSS, PROB])
 @pytest.mark.parametrize("average", ["probabilities", "scores"])
 @pytest.mark.parametrize("batch", [3, 20, 70])
-def test_ten_crops(tmp_path, images, tail, average, batch):
-    found = evaluate(tmp_path, tail, batch)
+def test_ten_crops(device, tmp_path, images, tail, average, batch):
+    found = evaluate(device, tmp_path, tail, batch)
     calls = []
     found.ten_crops(average, threads=2, progress=lambda *at: calls.append(at))
     scores = crops_of(images).mean((3, 4))
@@ -82,7 +81,7 @@ def test_ten_crops(tmp_path, images, tail, average, batch):
     found.net.close()
 
 
-def test_what_mirrors_see(tmp_path, images):
+def test_what_mirrors_see(device, tmp_path, images):
     """The left upper pixel of each crop: mirrored ones show the right upper one."""
     corner = (
         'layer { name: "c" type: "Crop" bottom: "data" bottom: "size" top: "corner" crop_param { axis: 2 offset: 0 } }'
@@ -92,21 +91,21 @@ def test_what_mirrors_see(tmp_path, images):
         'layer { name: "s" type: "DummyData" top: "size" dummy_data_param { shape { dim: 1 dim: 1 dim: 1 dim: 1 } } }'
     )
     data = image_data(tmp_path / "list.txt", transform="crop_size: 4 scale: 0.01", batch=10)
-    with Net(parse_net(size + data + corner + PROB), caffe_pb2.TEST, get_backend("cpu", threads=1)) as net:
+    with Net(parse_net(size + data + corner + PROB), caffe_pb2.TEST, device) as net:
         found = NetEvaluation(net, find_scores(net))
         found.ten_crops("scores")
     crops = crops_of(images)[..., 0, 0] / 5
     check(found.predictions, softmax(crops.mean(1)))
 
 
-def test_some_images_only(tmp_path, images):
-    found = evaluate(tmp_path)
+def test_some_images_only(device, tmp_path, images):
+    found = evaluate(device, tmp_path)
     found.ten_crops(limit=2)
     assert found.predictions.records.tolist() == [0, 1]
     found.net.close()
 
 
-def test_rows_of_other_layers(tmp_path):
+def test_rows_of_other_layers(device, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["flat"] = np.eye(5, 3, dtype=np.float32)
         file["label"] = np.array([0, 1, 2, 0, 0], np.float32)
@@ -127,8 +126,8 @@ def test_rows_of_other_layers(tmp_path):
             found.ten_crops()
 
 
-def test_errors(tmp_path, images):
-    found = evaluate(tmp_path, transform="")
+def test_errors(device, tmp_path, images):
+    found = evaluate(device, tmp_path, transform="")
     with pytest.raises(DataError, match="ten crops of an image need a crop_size"):
         found.ten_crops()
     with pytest.raises(NetError, match="cannot average 'all' over crops; expected probabilities or scores"):

@@ -7,17 +7,23 @@ import numpy as np
 from caffepy.backend import Array
 from caffepy.cpu._jit import kernel
 
-__all__ = ["add_to_channels", "add_to_rows", "sum_channels", "sum_rows"]
+__all__ = ["add_to_rows", "finish_channels", "sum_channels", "sum_rows"]
 
 
 @kernel
-def add_to_channels(first: int, last: int, y: Array, b: Array) -> None:
-    """``y[n, m, p] += b[m]`` for images ``first`` to ``last`` of y (N, M, places)."""
+def finish_channels(
+    first: int, last: int, begin: int, end: int, y: Array, scale: Array, shift: Array, slope: float
+) -> None:
+    """``y[n, m, p] = f(y[n, m, p] * scale[m] + shift[m])``, f(v) = v where v > 0, else v * slope.
+
+    For images ``first`` to ``last`` of y (N, M, places) and channels ``begin`` to ``end``.
+    """
     for n in range(first, last):
-        for m in range(y.shape[1]):
-            value = b[m]
+        for m in range(begin, end):
+            factor, offset = scale[m], shift[m]
             for p in range(np.uintp(y.shape[2])):
-                y[n, m, p] += value
+                value = y[n, m, p] * factor + offset
+                y[n, m, p] = value if value > 0 else value * slope
 
 
 @kernel

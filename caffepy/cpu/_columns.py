@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from caffepy.backend import Array, Backend
-from caffepy.cpu._bias import add_to_channels
+from caffepy.cpu._bias import finish_channels
 from caffepy.cpu._grid import Grid
 from caffepy.cpu._unfold import pack, unpack
 from caffepy.cpu.gemm import InnerProduct
@@ -48,6 +48,7 @@ class Columns:
         # Images of this size are one column each.
         self._whole = tuple(kernel) if all(p == 0 and d == 1 for p, d in zip(pad, dilation, strict=True)) else None
         self._pointwise = all(k == s == 1 and p == 0 for k, s, p in zip(kernel, stride, pad, strict=True))
+        self._ones, self._zeros = np.ones(num_output, backend.dtype), np.zeros(num_output, backend.dtype)
         self._shapes: tuple[Shape, Shape] = ((), ())
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
@@ -118,14 +119,27 @@ class Columns:
 
         self._workers.run(images, part)
 
-    def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
-        """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
+    def forward(
+        self, x: Array, w: Array, shift: Array | None, out: Array, scale: Array | None = None, slope: float = 1.0
+    ) -> None:
+        """``y = f(scale * (x * w) + shift)``, overwritten, f(v) = v where v > 0, else v * slope; ``out`` may not be x.
+
+        ``shift`` and ``scale`` are (num_output,), or None for 0 and 1.
+        """
         images, places = len(x), self._places
+        y = out.reshape(images, self._num_output, places)
+        plain = shift is None and scale is None and slope == 1.0
+        numbers = (self._ones if scale is None else scale, self._zeros if shift is None else shift, y.dtype.type(slope))
+
+        def finish(first: int, last: int, begin: int = 0, end: int = self._num_output) -> None:
+            if not plain:
+                finish_channels(first, last, begin, end, y, *numbers)
+
         if self._product is not None:
             matrices = x.reshape(images, self._depth), w.reshape(len(w), -1)
-            self._product.forward(*matrices, b, out.reshape(images, self._num_output))
+            self._product.forward(*matrices, None, out.reshape(images, self._num_output))
+            finish(0, images)
             return
-        y = out.reshape(images, self._num_output, places)
         planes, weights, memory = self._grid.planes(x), self._filters(w), self._carved()
 
         def columns(first: int, last: int, worker: int) -> Array:
@@ -142,23 +156,22 @@ class Columns:
                 span = (last - first) * places
                 np.matmul(weights, columns(first, last, worker), out=self._grouped(product, span))
                 unpack(product, first, last, y)
-            if b is not None:
-                add_to_channels(first, last, y, b)
+            finish(first, last)
 
         if images >= self._workers.threads:
             self._share(images, some)
             return
         # Too few images to share: the filters are.
+        filters = weights.shape[1]
         for n in range(images):
-            self._forward_rows(weights, columns(n, n + 1, 0), self._grouped(y[n], places))
-        if b is not None:
-            add_to_channels(0, images, y, b)
+            cols, product = columns(n, n + 1, 0), self._grouped(y[n], places)
 
-    def _forward_rows(self, weights: Array, cols: Array, y: Array) -> None:
-        def rows(first: int, last: int, worker: int) -> None:
-            np.matmul(weights[:, first:last], cols, out=y[:, first:last])
+            def rows(first: int, last: int, worker: int, n: int = n, cols: Array = cols, y: Array = product) -> None:
+                np.matmul(weights[:, first:last], cols, out=y[:, first:last])
+                for begin in range(0, self._num_output, filters):
+                    finish(n, n + 1, begin + first, begin + last)
 
-        self._workers.run(weights.shape[1], rows)
+            self._workers.run(filters, rows)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""

@@ -83,12 +83,12 @@ class Winograd:
 
     def _memory(self) -> _Memory:
         t, threads = self._tiles, self._workers.threads
-        work = threads * work_size(t) + self._filters
+        work = threads * work_size(t) + 2 * self._filters
         v_step, p_step = self._block * t.columns * self._rows, _step(self._block * t.columns * 8 * self._chunk)
         v_step = _step(v_step)
         forward = threads * t.points * (v_step + p_step)
         backward = t.points * sum(self._sizes(self._long_block * t.columns))
-        most = t.points * self._u_step + work + max(forward, backward) + _LINE * (4 * threads + 4)
+        most = t.points * self._u_step + work + max(forward, backward) + _LINE * (4 * threads + 5)
         return _Memory(self._backend.scratch((most,)))
 
     def _blocks(self, first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
@@ -97,23 +97,34 @@ class Winograd:
         for part in range(parts):
             yield first + (last - first) * part // parts, first + (last - first) * (part + 1) // parts
 
-    def forward(self, x: Array, w: Array, turned: bool, b: Array | None, out: Array, slope: float = 1.0) -> None:
-        """y = f(x * w + b), overwritten; f(v) = v where v > 0, else v * slope.
+    def forward(
+        self,
+        x: Array,
+        w: Array,
+        turned: bool,
+        shift: Array | None,
+        out: Array,
+        scale: Array | None = None,
+        slope: float = 1.0,
+    ) -> None:
+        """y = f(scale * (x * w) + shift), overwritten; f(v) = v where v > 0, else v * slope.
 
         w is (num_output, channels / group, ...), or where ``turned`` the w of the convolution whose data gradient
-        this is.
+        this is; ``shift`` and ``scale`` are (num_output,), or None for 0 and 1.
         """
         t, threads, memory = self._tiles, self._workers.threads, self._memory()
         flat_x, flat_w, flat_y = x.reshape(-1), w.reshape(-1), out.reshape(-1)
-        u, bias = memory.take(t.points * self._u_step), memory.take(self._filters)
+        u, bias, factors = (memory.take(count) for count in (t.points * self._u_step, self._filters, self._filters))
         work = [memory.take(work_size(t)) for _ in range(threads)]
         length = self._block * t.columns
         v_step, p_step = _step(length * self._rows), _step(length * 8 * self._chunk)
         values = [memory.take(t.points * v_step) for _ in range(threads)]
         products = [memory.take(t.points * p_step) for _ in range(threads)]
         bias[:] = 0
-        if b is not None:
-            bias.reshape(t.group, -1)[:, : t.filters] = b.reshape(t.group, -1)
+        factors[:] = 1
+        for padded, given in ((bias, shift), (factors, scale)):
+            if given is not None:
+                padded.reshape(t.group, -1)[:, : t.filters] = given.reshape(t.group, -1)
         slope = x.dtype.type(slope)
 
         def strips(first: int, last: int, worker: int) -> None:
@@ -130,7 +141,7 @@ class Winograd:
         self._workers.run(
             t.group * t.filter_panels,
             lambda first, last, worker: filters_to_points(
-                flat_w, t, turned, first, last, u, self._u_step, work[worker]
+                flat_w, factors, t, turned, first, last, u, self._u_step, work[worker]
             ),
         )
         self._workers.run(t.images * t.rows, strips)

@@ -194,11 +194,12 @@ def points_to_images(
 
 @kernel
 def filters_to_points(
-    w: Array, t: Tiles, turned: bool, first: int, last: int, u: Array, step: int, work: Array
+    w: Array, scale: Array, t: Tiles, turned: bool, first: int, last: int, u: Array, step: int, work: Array
 ) -> None:
-    """E_r w, of panels ``first`` to ``last`` of filters (over all groups), a row for each channel (and phase) of x.
+    """E_r w times each filter's ``scale``: panels ``first`` to ``last`` of filters, over all groups.
 
-    w, flat, is (filters, channels, kernel, kernel); where ``turned``, (channels, filters, ...) with taps in reverse.
+    A panel has a row for each channel (and phase) of x. w, flat, is (filters, channels, kernel, kernel); where
+    ``turned``, (channels, filters, ...) with taps in reverse.
     """
     area = t.kernel * t.kernel
     row_step, lane_step = (t.filters * area, area) if turned else (area, t.channels * area)
@@ -217,7 +218,7 @@ def filters_to_points(
                 inside = i < t.kernel and j < t.kernel and row < t.channels * phases
                 for lane in range(8):
                     there = inside and filter_ + lane < t.filters
-                    taps[k * 8 + lane] = w[base + lane * lane_step + tap] if there else 0
+                    taps[k * 8 + lane] = w[base + lane * lane_step + tap] * scale[panel * 8 + lane] if there else 0
             for j in range(t.taps):
                 apply("values", t.points_h, t.taps, taps, j * 8, t.taps * 8, middle, j * 8, t.taps * 8)
             to = (panel * rows + row) * 8

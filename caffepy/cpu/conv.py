@@ -28,6 +28,11 @@ class Conv:
     `Columns`, which does any convolution, and `Winograd`; by shapes alone, so that a run's bits do not depend on what
     else the machine does.
 
+    Attributes:
+        epilogue: where it is not None, ``(scale, shift, slope)``: `forward` then gives, without another pass over y,
+            ``f(scale * y + shift)`` with y before its bias, f(v) = v where v > 0, else v * slope. scale and shift are
+            (num_output,); with None for them y is as above. `caffepy.net.fusion` sets it.
+
     Args:
         backend: the CPU.
         num_output: channels of y.
@@ -43,6 +48,7 @@ class Conv:
         self._window = kernel, stride, pad, dilation
         self._group = group
         self._columns = Columns(backend, num_output, kernel, stride, pad, dilation, group)
+        self.epilogue: tuple[Array | None, Array | None, float] | None = None
         self._shapes: tuple[Shape, Shape] = ((), ())
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
@@ -60,10 +66,12 @@ class Conv:
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
+        scale, shift, slope = self.epilogue or (None, None, 1.0)
+        shift = b if shift is None else shift
         if self._forward is None:
-            self._columns.forward(x, w, b, out)
+            self._columns.forward(x, w, shift, out, scale, slope)
         else:
-            self._forward.forward(x, w, False, b, out)
+            self._forward.forward(x, w, False, shift, out, scale, slope)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""

@@ -17,6 +17,7 @@ from caffepy.layer import Layer, LayerContext
 from caffepy.net import debug
 from caffepy.net.build import Entry, LearnableParam, wire
 from caffepy.net.copy_weights import CopyRules, Report, load_weights
+from caffepy.net.fusion import Fusion
 from caffepy.net.gradients import find_gradients, log_gradients
 from caffepy.net.memory import SharedMemory
 from caffepy.net.state import net_state
@@ -115,6 +116,7 @@ class Net:
         self.after_backward: list[Callable[[int], None]] = []
         self.seed_losses()
         self.memory = SharedMemory(self) if share_memory else None
+        self.fusion = Fusion(self)
         if weights is not None:
             self.copy_from(weights)
 
@@ -164,18 +166,22 @@ class Net:
         number = self.counter.value
         if first > 0:
             self.counter.value = max(number - 1, 0)
+        looked_at = self.before_forward or self.after_forward or self.debug_info
         try:
+            skipped = () if looked_at else self.fusion.begin(first, last)
             for i in range(first, last + 1):
                 for call in self.before_forward:
                     call(i)
                 entry = self.entries[i]
                 entry.layer.reshape(entry.bottom, entry.top)
-                entry.layer.forward(entry.bottom, entry.top)
+                if i not in skipped:
+                    entry.layer.forward(entry.bottom, entry.top)
                 if self.debug_info:
                     debug.log_forward(entry, self._param_names(entry))
                 for call in self.after_forward:
                     call(i)
         finally:
+            self.fusion.end()
             self.counter.value = number
         self.seed_losses()
         self.counter.value += first == 0

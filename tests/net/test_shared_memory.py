@@ -244,7 +244,8 @@ def test_shapes_may_change_between_passes(phase):
                 net.backward()
                 results[-1] += [param.blob.diff.copy() for param in net.learnable_params]
         for kept, shared in zip(*results, strict=True):
-            np.testing.assert_array_equal(shared, kept)
+            # In TEST only the net that shares memory joins normalisation to its convolution.
+            np.testing.assert_allclose(shared, kept, rtol=1e-6 if phase == "TEST" else 0)
         sizes.append(nets[1].memory.arena.size)
     assert sizes == sorted(sizes), "memory once taken is kept"
     assert sizes[0] < sizes[-1]

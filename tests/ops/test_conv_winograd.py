@@ -141,8 +141,19 @@ def test_slope_below_zero(name):
     y, *_ = expected(name)
     got = np.full_like(dy, np.nan)
     for slope in (0.0, 0.25):
-        Winograd(backend("float64"), tiles(name)).forward(x, w, False, b, got, slope)
+        Winograd(backend("float64"), tiles(name)).forward(x, w, False, b, got, slope=slope)
         assert_near(got, np.where(y > 0, y, slope * y), f"slope {slope}")
+
+
+@pytest.mark.parametrize("name", ["3x3", "3x3, odd groups"])
+def test_a_factor_for_each_filter(name):
+    x, w, b, dy = arrays(name, "float64")
+    scale = np.linspace(-2, 3, len(b))
+    y, *_ = expected(name)
+    got = np.full_like(dy, np.nan)
+    Winograd(backend("float64"), tiles(name)).forward(x, w, False, b, got, scale)
+    plane = [scale.reshape(1, -1, 1, 1), b.reshape(1, -1, 1, 1)]
+    assert_near(got, (y - plane[1]) * plane[0] + plane[1], "scale")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

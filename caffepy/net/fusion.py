@@ -1,0 +1,125 @@
+"""Layers that the convolution before them does in passing: a pass that can be left out.
+
+In place after a Convolution: BatchNorm and Scale by stored numbers, then ReLU. Each is a function of one number and its
+channel, so the convolution applies them as it writes its top, and nobody goes through that memory again. What the
+blobs hold after a forward pass is the same, to rounding; what they hold in between is not, so layers that someone looks
+at one by one are not joined: part of a net that ends between them, calls around layers, `debug_info`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from caffepy.backend import Array
+from caffepy.layer import Layer
+from caffepy.net.build import Entry
+from caffepy.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffepy.net.net import Net
+
+__all__ = ["Fusion"]
+
+
+class _Chain(NamedTuple):
+    """A convolution's number and the last layer's that it does; the layers in between, None where there is none."""
+
+    first: int
+    last: int
+    batch_norm: Layer | None
+    scale: Layer | None
+    relu: Layer | None
+
+    def epilogue(self, conv: Layer) -> tuple[Array | None, Array | None, float]:
+        """What the convolution is to do, by the numbers that the layers have now."""
+        slope = 1.0 if self.relu is None else 0.0
+        if self.batch_norm is None and self.scale is None:
+            return None, None, slope
+        blobs = conv.blobs
+        scale: Any = np.ones(blobs[0].shape[0])
+        shift: Any = blobs[1].data if len(blobs) > 1 else 0.0
+        if self.batch_norm is not None:
+            mean, variance, weight = (blob.data for blob in self.batch_norm.blobs)
+            factor = 0.0 if weight[0] == 0 else 1.0 / float(weight[0])
+            scale = 1 / np.sqrt(factor * variance.astype(np.float64) + self.batch_norm.param.batch_norm_param.eps)
+            shift = (shift - factor * mean) * scale
+        if self.scale is not None:
+            scale, shift = scale * self.scale.blobs[0].data, shift * self.scale.blobs[0].data
+            if len(self.scale.blobs) > 1:
+                shift = shift + self.scale.blobs[1].data
+        dtype = blobs[0].data.dtype
+        return scale.astype(dtype), np.broadcast_to(shift, scale.shape).astype(dtype), slope
+
+
+class Fusion:
+    """The chains of a net; see the module.
+
+    Args:
+        net: wired, its gradients found.
+    """
+
+    def __init__(self, net: Net) -> None:
+        self._entries = net.entries
+        # A net in TEST that shares memory cannot run backward, whatever it has losses for.
+        forward_only = net.phase == caffe_pb2.TEST and net.memory is not None
+        self._chains = [
+            chain for i in range(len(net.entries)) if (chain := _chain(net.entries, i, forward_only)) is not None
+        ]
+        self._set: list[Any] = []
+
+    def begin(self, first: int, last: int) -> Collection[int]:
+        """A forward pass from layer ``first`` to ``last`` begins; gives the numbers of those to leave out."""
+        skipped: set[int] = set()
+        for chain in self._chains:
+            if first <= chain.first and chain.last <= last:
+                conv: Any = self._entries[chain.first].layer
+                conv.convs[0].epilogue = chain.epilogue(conv)
+                self._set.append(conv.convs[0])
+                skipped.update(range(chain.first + 1, chain.last + 1))
+        return skipped
+
+    def end(self) -> None:
+        """It has ended: convolutions are nothing but that again."""
+        while self._set:
+            self._set.pop().epilogue = None
+
+
+def _chain(entries: list[Entry], number: int, forward_only: bool) -> _Chain | None:
+    """What the layer of that number does beside its own; None where it is no convolution, or does nothing more."""
+    entry = entries[number]
+    layer: Any = entry.layer
+    if layer.type != "Convolution" or len(entry.top) != 1 or layer.channel_axis != 1:
+        return None
+    # Another device may have convolutions that do nothing else.
+    if not hasattr(layer.convs[0], "epilogue"):
+        return None
+    found: dict[str, Layer] = {}
+    last = number
+    for next_entry in entries[number + 1 :]:
+        kind = next_entry.layer.type
+        if kind in found or "ReLU" in found or (kind == "BatchNorm" and "Scale" in found):
+            break
+        if len(next_entry.bottom) != 1 or next_entry.bottom[0] is not entry.top[0] or next_entry.top != entry.top:
+            break
+        if not _joins(next_entry, forward_only):
+            break
+        found[kind] = next_entry.layer
+        last += 1
+    if not found:
+        return None
+    return _Chain(number, last, found.get("BatchNorm"), found.get("Scale"), found.get("ReLU"))
+
+
+def _joins(entry: Entry, forward_only: bool) -> bool:
+    layer: Any = entry.layer
+    if layer.type == "ReLU":
+        # From its output its gradient can be told, and once more it changes nothing.
+        return bool(layer.param.relu_param.negative_slope == 0)
+    if entry.need_backward and not forward_only:
+        return False
+    if layer.type == "BatchNorm":
+        return bool(layer.use_global_stats)
+    return layer.type == "Scale" and layer.blobs[0].shape == entry.top[0].shape[1:2] and layer.given_axis in (1, -3)

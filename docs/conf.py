@@ -1,4 +1,4 @@
-"""How the documentation is built: Markdown and notebooks by MyST-NB, docstrings by autodoc. Settings are Sphinx's and its own."""
+"""How the pages are built: Markdown and notebooks by MyST-NB, docstrings by autodoc. Settings are named by them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ myst_heading_anchors = 3
 autodoc_typehints = "signature"
 default_role = "literal"
 exclude_patterns = ["**.ipynb_checkpoints"]
-# Notebooks are kept without outputs and run whenever the pages are built: what a page shows is what its code gives today, and
-# a cell that fails ends the build.
+# Notebooks are kept without outputs and run whenever the pages are built: what a page shows is what its code gives
+# today, and a cell that fails ends the build.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_execution_show_tb = True
+nb_merge_streams = True

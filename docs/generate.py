@@ -30,16 +30,22 @@ def _commands_page() -> str:
     ]
     for name in COMMANDS:
         command: click.Command = importlib.import_module(f"caffepy.cli.{name.replace('-', '_')}").command
-        # As `caffepy NAME --help` shows it: click takes the names of the help flag from the group.
-        context = click.Context(
-            command,
-            info_name=f"caffepy {name}",
-            terminal_width=100,
-            max_content_width=100,
-            help_option_names=cli.context_settings["help_option_names"],
-        )
-        lines += [f"## {name}", "", "```text", command.get_help(context), "```", ""]
+        lines += [f"## {name}", "", "```text", _help(command, f"caffepy {name}"), "```", ""]
+        for part, one in command.commands.items() if isinstance(command, click.Group) else ():
+            lines += [f"### {name} {part}", "", "```text", _help(one, f"caffepy {name} {part}"), "```", ""]
     return "\n".join(lines)
+
+
+def _help(command: click.Command, name: str) -> str:
+    """As ``NAME --help`` shows it: click takes the names of the help flag from the group."""
+    context = click.Context(
+        command,
+        info_name=name,
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=cli.context_settings["help_option_names"],
+    )
+    return command.get_help(context)
 
 
 def pages() -> dict[str, str]:

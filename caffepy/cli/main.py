@@ -28,6 +28,7 @@ COMMANDS = {
     "summary": "Show a net's layers, shapes, parameters, multiply-adds and memory.",
     "deploy": "Make a deploy.prototxt from a train_val.prototxt.",
     "extract-features": "Write what blobs of a net hold for each record.",
+    "show": "Draw filters, blobs, batches and confusion matrices.",
     "compare": "Compare two nets, weights or dumps, blob by blob.",
     "fold-bn": "Fold BatchNorm, Scale and Bias into the layers beside them.",
     "parse-log": "Make tables of the figures in a run's log.",

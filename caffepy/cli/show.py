@@ -1,0 +1,281 @@
+"""``caffepy show``: pictures of weights, blobs, batches and confusion matrices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caffepy.cli.command import CaffeCommand
+from caffepy.cli.options import comma_list, state_options, weights_options
+
+if TYPE_CHECKING:
+    from caffepy.drawing.panels import Panel
+    from caffepy.net import Net
+
+__all__ = ["command"]
+
+
+@click.group("show")
+def command() -> None:
+    """Draw what a net has learned, what it computes, what it is fed, or where it errs, as PNG, SVG or PDF."""
+
+
+_most = click.option("--most", type=click.IntRange(1), default=256, show_default=True, help="Tiles in the picture.")
+_each = click.option(
+    "--each/--all", default=None, help="Let each tile have its own range of brightness, or all the same."
+)
+_python = click.option(
+    "--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names."
+)
+
+
+@command.command("filters", cls=CaffeCommand, short_help="Draw weights of layers.")
+@click.argument("layers", metavar="LAYER,...")
+@click.argument("weights")
+@click.argument("out", metavar="[OUT.png]", required=False)
+@click.option("--model", metavar="FILE", help="The net: fully connected weights are then drawn as their inputs lie.")
+@_most
+@_each
+def filters(layers: str, weights: str, out: str | None, model: str | None, most: int, each: bool | None) -> None:
+    """Draw the filters of LAYERs in WEIGHTS, a .caffemodel or .h5 file.
+
+    Zero is gray, and each filter has its own range unless --all is given. Filters of three channels are in colours; of
+    others every channel is a tile, and every filter a row. 1 x 1 filters and other weights are drawn as a matrix.
+    """
+    from caffepy.drawing.panels import draw_panels
+    from caffepy.drawing.weights import weights_panel
+    from caffepy.errors import WeightsError, did_you_mean
+    from caffepy.net.stored_arrays import open_arrays
+
+    names = comma_list(layers)
+    panels: list[Panel] = []
+    with open_arrays(weights) as arrays:
+        for name in names:
+            get = arrays.get(f"{name}[0]")
+            if get is None:
+                known = list(dict.fromkeys(one.rpartition("[")[0] for one in arrays))
+                hint = did_you_mean(name, known)
+                raise WeightsError(f"{weights} has no weights of a layer '{name}'.{hint} It has: {', '.join(known)}.")
+            weight = get()
+            # Old files have four axes for all weights.
+            while weight.ndim > 2 and weight.shape[:2] == (1, 1):
+                weight = weight[0]
+            if model is not None:
+                weight = _as_inputs_lie(model, name, weight)
+            panels.append(weights_panel(name, weight, most=most, each=each is not False))
+    _draw(draw_panels, panels, out, names)
+
+
+def _as_inputs_lie(model: str, name: str, weight: Any) -> Any:
+    """Weights (outputs, inputs) as (outputs, C, H, W), where the layer's bottom in the net is of images."""
+    from caffepy.net import Net
+    from caffepy.net.summary import net_without_data
+    from caffepy.proto import caffe_pb2
+    from caffepy.proto.read import read_net
+
+    param, lines = read_net(model)
+    param = net_without_data(param, lines, caffe_pb2.TEST, {})
+    with Net((param, lines), caffe_pb2.TEST, fill_params=False, check_memory=False) as net:
+        entry = next((entry for entry in net.entries if entry.layer.name == name), None)
+        shape = entry.bottom[0].shape[1:] if entry is not None and entry.bottom else ()
+    fits = weight.ndim == 2 and len(shape) == 3 and shape[0] * shape[1] * shape[2] == weight.shape[1]
+    return weight.reshape(-1, *shape) if fits else weight
+
+
+@command.command("blobs", cls=CaffeCommand, short_help="Draw what blobs hold for an image or a record.")
+@click.argument("blobs", metavar="BLOB,...")
+@click.argument("model", metavar="NET")
+@click.argument("weights")
+@click.argument("out", metavar="[OUT.png]", required=False)
+@click.option("--image", metavar="FILE", help="Show what an image file gives; needs NET's TEST data layer, or --from.")
+@click.option(
+    "--from", "source", metavar="FILE", help="A train_val.prototxt: prepare the image as its TEST phase does."
+)
+@click.option("--record", type=click.IntRange(0), default=0, help="Without an image: which record of the data to show.")
+@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
+@_python
+@_most
+@_each
+@weights_options
+@state_options
+def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -> None:
+    """Draw what BLOBs, or the tops of layers of that name, hold for an image or a record of NET's data.
+
+    Channels are tiles, from black for the blob's smallest value to white for its largest unless --each is given; rows
+    of values, such as those of fc7 and prob, are bars, with the largest named.
+    """
+    from caffepy.drawing.activations import activations_panel
+    from caffepy.drawing.panels import draw_panels
+    from caffepy.evaluation.labels import read_labels
+
+    labels = read_labels(flags["labels_file"]) if flags["labels_file"] else None
+    wanted = comma_list(blobs)
+    net, row = _run(model, weights, flags)
+    with net:
+        names = _blob_names(net, wanted)
+        panels = []
+        for name in names:
+            values = net.backend.to_host(net.blobs[name].data)
+            if values.ndim == 0 or len(values) <= row:
+                raise click.UsageError(f"blob '{name}' of shape {values.shape} has no row for each record.")
+            panels.append(
+                activations_panel(name, values[row], labels=labels, most=flags["most"], each=flags["each"] is True)
+            )
+    title = flags["image"] or f"record {flags['record']}"
+    _draw(draw_panels, panels, out, wanted, title=f"{net.name}: {title}" if net.name else title)
+
+
+def _run(model: str, weights: str, flags: dict[str, Any]) -> tuple[Net, int]:
+    """The net after the pass that shows what is asked for, and which row of its blobs that is."""
+    from caffepy.evaluation.crops import Crops
+    from caffepy.evaluation.preprocessing import preprocessing_of
+    from caffepy.net import Net
+    from caffepy.net.deploy import deploy_net
+    from caffepy.proto import caffe_pb2
+    from caffepy.proto.read import read_net
+    from caffepy.proto.text import Lines
+
+    level, stages = flags["level"], comma_list(flags["stage"])
+    source: Any = read_net(model)
+    prepare = image = None
+    if flags["image"]:
+        tested = read_net(flags["source"]) if flags["source"] else source
+        prepare = preprocessing_of(*tested, level=level, stages=stages)
+        image = prepare.load(flags["image"])
+        if not flags["source"]:
+            given = {prepare.top: (1, *prepare.input_shape(image))}
+            source = deploy_net(*source, shapes=given, level=level, stages=stages), Lines.unknown()
+    net = Net(
+        source, caffe_pb2.TEST, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"]
+    )  # fmt: skip
+    try:
+        report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
+        click.echo(str(report), err=True)
+        if prepare is None or image is None:
+            return net, _to_record(net, flags["record"])
+        if len(net.inputs) != 1:
+            raise click.UsageError(f"to show an image the net needs one input; it has {len(net.inputs)}.")
+        Crops(net.backend, prepare.transform, 1).fill([image], [f"image '{flags['image']}'"], net.blobs[net.inputs[0]])
+        for what, how in prepare.describe().items():
+            click.echo(f"{what}: {how}", err=True)
+        net.forward()
+        return net, 0
+    except BaseException:
+        net.close()
+        raise
+
+
+def _to_record(net: Net, record: int) -> int:
+    if net.inputs:
+        raise click.UsageError(
+            "the net has an input and no data of its own: give --image FILE, or the train_val.prototxt."
+        )
+    batch = next((entry.top[0].shape[0] for entry in net.entries if not entry.bottom and entry.top), 1)
+    net.counter.value = record // batch
+    net.forward()
+    return record % batch
+
+
+def _blob_names(net: Net, wanted: list[str]) -> list[str]:
+    from caffepy.errors import NetError, did_you_mean
+
+    names: list[str] = []
+    for name in wanted:
+        if name in net.blobs:
+            names.append(name)
+        elif name in net.layer_dict:
+            names += next(entry.top_names for entry in net.entries if entry.layer.name == name)
+        else:
+            hint = did_you_mean(name, [*net.blobs, *net.layer_dict])
+            raise NetError(f"The net has no blob or layer '{name}'.{hint} Its blobs: {', '.join(net.blobs)}.")
+    return names
+
+
+@command.command("batch", cls=CaffeCommand, short_help="Draw a batch as the net sees it.")
+@click.argument("model", metavar="NET")
+@click.argument("out", metavar="[OUT.png]", required=False)
+@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
+@click.option("--batch", type=click.IntRange(0), default=0, show_default=True, help="Which batch, from 0.")
+@click.option("--most", type=click.IntRange(1), default=64, show_default=True, help="Images in the picture.")
+@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of crops and mirroring.")
+@click.option("--shuffle/--no-shuffle", default=False, help="Visit training records in another order, as in train.")
+@click.option("--colour-noise", type=click.FloatRange(0), default=0.0, metavar="SIGMA", help="AlexNet's; 0.1 there.")
+@click.option("--colour-pca", default="", metavar="FILE", help="Components for it; from the database unless given.")
+@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
+@_python
+@state_options
+def batch(model: str, out: str | None, **flags: Any) -> None:
+    """Draw a batch of NET's data as the net sees it: cropped, mirrored, with noise; mean and scale undone.
+
+    The label, or its name, is below each image.
+    """
+    from caffepy.data.options import DataOptions
+    from caffepy.drawing.batch import find_images, visible
+    from caffepy.drawing.panels import Tiles, draw_panels
+    from caffepy.evaluation.labels import class_name, read_labels
+    from caffepy.net import Net
+    from caffepy.net.epoch import label_name
+    from caffepy.net.state import included, net_state
+    from caffepy.proto import caffe_pb2
+    from caffepy.proto.read import read_net
+
+    labels = read_labels(flags["labels_file"]) if flags["labels_file"] else None
+    number = caffe_pb2.Phase.Value(flags["phase"].upper())
+    level, stages = flags["level"], comma_list(flags["stage"])
+    param, lines = read_net(model)
+    state = net_state(number, level, [*param.state.stage, *stages])
+    for i, layer in enumerate(param.layer):
+        # The rest of the net is not needed, nor its memory. Rules that exclude a layer stay true without it.
+        if layer.bottom or not included(layer, state, lines.at("layer", i).where()):
+            layer.exclude.add(phase=flags["phase"].upper())
+            del layer.include[:]
+    options = DataOptions(
+        threads=flags["data_threads"], shuffle=flags["shuffle"], colour_noise=flags["colour_noise"],
+        colour_pca=flags["colour_pca"],
+    )  # fmt: skip
+    with Net(
+        (param, lines), number, level=level, stages=stages, seed=flags["seed"], data=options,
+        allow_python_layers=flags["allow_python_layers"],
+    ) as net:  # fmt: skip
+        net.counter.value = flags["batch"]
+        net.forward()
+        images, how = visible(net, find_images(net))
+        label = label_name(net)
+        values = net.backend.to_host(net.blobs[label].data).reshape(-1) if label else None
+    count = min(len(images), flags["most"])
+    captions = None
+    if values is not None and len(values) == len(images):
+        captions = [class_name(labels, int(value)) if value == int(value) else f"{value:g}" for value in values[:count]]
+    size = "x".join(map(str, images.shape[1:3]))
+    title = f"batch {flags['batch']} of {flags['phase'].upper()}: {len(images)} images of {size}, {how}"
+    part = f", the first {count}" if count < len(images) else ""
+    _draw(draw_panels, [Tiles(title + part, images[:count], captions)], out, ["batch"], title=param.name)
+
+
+@command.command("confusion", cls=CaffeCommand, short_help="Draw a confusion matrix.")
+@click.argument("file")
+@click.argument("out", metavar="[OUT.png]", required=False)
+@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
+def confusion(file: str, out: str | None, labels_file: str | None) -> None:
+    """Draw the confusion matrix in FILE: images.csv or confusion.csv of a test's report, or an .npz or HDF5 file with
+    label and prob, as extract-features writes them, or with confusion.
+    """
+    from caffepy.drawing.confusion import confusion_picture
+    from caffepy.evaluation.confusion_files import read_confusion
+    from caffepy.evaluation.labels import class_name, read_labels
+
+    matrix, names = read_confusion(file)
+    if labels_file:
+        labels = read_labels(labels_file)
+        names = [class_name(labels, i) for i in range(len(matrix))]
+    target = out or "confusion.png"
+    confusion_picture(matrix, names, target)
+    click.echo(f"Wrote {target}", err=True)
+
+
+def _draw(draw: Any, panels: list[Any], out: str | None, names: list[str], title: str = "") -> None:
+    target = out or f"{'-'.join(names).replace('/', '-')[:100]}.png"
+    draw(panels, target, title)
+    click.echo(f"Wrote {target}", err=True)

@@ -153,6 +153,7 @@ def test_channels_of_a_database_that_is_not_there():
     assert channels(text.format(""), gray=True) == 1
     assert channels(text.format("force_gray: true")) == 1
     assert channels(text.format("force_color: true"), gray=True) == 3
+    assert channels(text.format("").replace("data_param { ", "data_param { force_encoded_color: true "), gray=True) == 3
     assert channels(text.format("mean_value: 1 mean_value: 2 mean_value: 3"), gray=True) == 3
     with pytest.raises(DataError, match="images of 2 channels; files are read as"):
         channels(text.format("mean_value: 1 mean_value: 2"))

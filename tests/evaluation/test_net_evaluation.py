@@ -78,6 +78,9 @@ def test_ten_crops(device, tmp_path, images, tail, average, batch):
     scores = crops_of(images).mean((3, 4))
     check(found.predictions, softmax(scores).mean(1) if average == "probabilities" else softmax(scores.mean(1)))
     assert calls[-1] == (7, 7)
+    # What the net's own loss and accuracy are of.
+    last = (7 - 1) % max(1, batch // 10) + 1
+    np.testing.assert_array_equal(device.to_host(found.net.blobs["label"].data), np.repeat(LABELS[-last:], 10))
     found.net.close()
 
 
@@ -96,6 +99,21 @@ def test_what_mirrors_see(device, tmp_path, images):
         found.ten_crops("scores")
     crops = crops_of(images)[..., 0, 0] / 5
     check(found.predictions, softmax(crops.mean(1)))
+
+
+def test_layers_before_the_data_run_too(device, tmp_path, images):
+    factor = (
+        'layer { name: "one" type: "DummyData" top: "one" dummy_data_param { shape { dim: 3 } '
+        'data_filler { type: "constant" value: 1 } } }\n'
+        'layer { name: "factor" type: "Power" bottom: "one" top: "factor" power_param { scale: 3 } }\n'
+    )
+    times = 'layer { name: "t" type: "Scale" bottom: "flat" bottom: "factor" top: "times" scale_param { axis: 1 } }\n'
+    data = image_data(tmp_path / "list.txt", transform="crop_size: 4 scale: 0.05", batch=3)
+    tail = LOSS.replace('"flat"', '"times"')
+    with Net(parse_net(factor + data + MEANS + times + tail), caffe_pb2.TEST, device) as net:
+        found = NetEvaluation(net, find_scores(net))
+        found.ten_crops()
+    check(found.predictions, softmax(3 * crops_of(images).mean((3, 4))).mean(1))
 
 
 def test_some_images_only(device, tmp_path, images):

@@ -45,8 +45,11 @@ def command(
     # Whatever is there is a log, and so is what looks like the path of one.
     if logs and chart is None and not os.path.exists(logs[0]) and not {".", os.sep} & {*logs[0].replace("vs.", "")}:
         chart = logs.pop(0)
-    if logs and out is None and _is_picture(logs[0]):
-        out = logs.pop(0)
+    pictures = [word for word in logs if _is_picture(word)]
+    if pictures and (out is not None or len(pictures) > 1):
+        raise click.UsageError(f"one picture is written; got {', '.join([*([out] if out else []), *pictures])}.")
+    out = pictures[0] if pictures else out
+    logs = [word for word in logs if word not in pictures]
     if not logs:
         raise click.UsageError("Missing argument 'LOG...': the log of a run.")
     wanted = None if chart is None else find_chart(chart)

@@ -34,8 +34,8 @@ _OUTPUT = re.compile(
 )
 _NET = re.compile(r"Testing net \(#(\d{1,9})\)")
 _CREATED = re.compile(r"Log file created at: (\d{4})/")
-# A line that is longer is none of a log's.
-_LONGEST_LINE = 1 << 16
+# A line that is longer is none of a log's, and patterns take time with its square.
+_LONGEST_LINE = 1 << 12
 # Rows of a run of a million iterations, each displayed.
 _MOST_ROWS = 2_000_000
 # glog's heads have no year: a clock that goes back so far has passed its end.
@@ -103,9 +103,9 @@ def read_log(path: str | os.PathLike[str]) -> RunLog:
 
 def _read(path: Path, year: int) -> RunLog:
     with open(path, "rb") as raw:
-        head = raw.read(2)
-        raw.seek(0)
-        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if head == b"\x1f\x8b" else raw
+        # A pipe cannot go back.
+        packed = raw.peek(2)[:2] == b"\x1f\x8b"
+        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
         # What is read before the end of a file cut off counts.
         ended: list[str] = []
         lines = _lines(stream, ended)
@@ -234,14 +234,22 @@ class _Parser:
             row.rate = rate
 
     def finish(self) -> RunLog:
-        for rows in (self.log.train, self.log.test):
-            # Nothing is said of the rate before the first iteration is done.
-            known = next((row.rate for row in rows if not math.isnan(row.rate)), self.rate)
-            for row in rows:
-                if not math.isnan(row.rate):
-                    break
-                row.rate = known
+        # Old logs say nothing of the rate before the first iteration is done; tests come before their iteration's rate.
+        _fill(self.log.train)
+        rates = {row.iteration: row.rate for row in self.log.train if not math.isnan(row.rate)}
+        for row in self.log.test:
+            row.rate = rates.get(row.iteration, row.rate)
+        _fill(self.log.test)
         return self.log
+
+
+def _fill(rows: list[Row]) -> None:
+    """The rates before the first that is known are that one."""
+    known = next((row.rate for row in rows if not math.isnan(row.rate)), math.nan)
+    for row in rows:
+        if not math.isnan(row.rate):
+            return
+        row.rate = known
 
 
 class _Clock:
@@ -317,9 +325,10 @@ def _from_metrics(records: Iterable[dict[str, Any]]) -> RunLog:
                 # The file does not say which are.
                 if "loss" in name:
                     row.losses[label] = _number(one)
+    rates = {row.iteration: row.rate for row in log.train}
     for row in log.test:
-        if math.isnan(row.rate):
-            row.rate = next((one.rate for one in log.train), math.nan)
+        row.rate = rates.get(row.iteration, row.rate)
+    _fill(log.test)
     return log
 
 

@@ -37,6 +37,7 @@ REST = {"chart": None, "seconds": False, "window": None, "title": None}
         (["test accuracy vs. seconds", "a.log"], ("a.log.png", ["a"], {**REST, "chart": CHARTS[1]})),
         (["--chart=train_loss", "-out", "o.svg", "a.log"], ("o.svg", ["a"], {**REST, "chart": CHARTS[6]})),
         (["x/train.log", "y/train.log"], ("train.log.png", ["x/train", "y/train"], REST)),
+        (["a.log", "o.png"], ("o.png", ["a"], REST)),
         (["x", "y", "--seconds"], ("x.png", ["x", "y"], {**REST, "seconds": True})),
         (["o.pdf", "a.log", "--smooth", "0"], ("o.pdf", ["a"], {**REST, "window": 1})),
         (["a.log", "--smooth=7", "--title=T"], ("a.log.png", ["a"], {**REST, "window": 7, "title": "T"})),
@@ -59,6 +60,8 @@ def test_a_picture_is_written(run, logs):
     [
         ([], 2, "Missing argument 'LOG...'"),
         (["o.png"], 2, "Missing argument 'LOG...'"),
+        (["o.png", "a.log", "p.png"], 2, "one picture is written; got o.png, p.png"),
+        (["o.png", "a.log", "--out=p.svg"], 2, "one picture is written; got p.svg, o.png"),
         (["8", "o.png", "a.log"], 1, "'8' is not a valid chart type"),
         (["o.jpg", "a.log"], 1, "pictures are png, svg, pdf"),
         (["c.log"], 1, "c.log: cannot be read: No such file or directory. There are: a.log, b.log."),

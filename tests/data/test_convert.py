@@ -272,6 +272,19 @@ def test_a_database_that_exists_is_left_alone(photos, tmp_path):
         convert_images(entries, root, tmp_path / "none" / "db")
 
 
+def test_large_records_do_not_wait_in_memory_by_the_thousand(tmp_path, monkeypatch):
+    from caffepy.data import lmdb_writer
+
+    monkeypatch.setattr(lmdb_writer, "_COMMIT_BYTES", 1000)
+    with LmdbWriter(tmp_path / "db") as writer:
+        for i in range(10):
+            writer.put(b"%d" % i, bytes(400))
+            assert len(writer._pending) == (i + 1) % 3
+    source = open_source(tmp_path / "db")
+    assert len(source) == 10
+    source.close()
+
+
 def test_a_map_that_grows(tmp_path, monkeypatch):
     from caffepy.data import lmdb_writer
 

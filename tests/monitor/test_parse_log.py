@@ -6,6 +6,8 @@ import csv
 import gzip
 import math
 import os
+import threading
+import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -68,6 +70,8 @@ def test_the_rate_is_that_of_its_iteration():
     lines = caffe_log(last=200) + caffe_log(first=200, rate=0.001, solving=False)
     log = parse_lines(lines, 2016)
     assert [(row.iteration, row.rate) for row in log.train] == [(0, 0.01), (100, 0.01), (200, 0.001), (300, 0.001)]
+    # Tests come before their iteration's rate is logged.
+    assert [(row.iteration, row.rate) for row in log.test] == [(0, 0.01), (200, 0.001), (400, 0.001)]
     assert not log.resumed
 
 
@@ -121,6 +125,19 @@ def test_compressed_and_cut_off(tmp_path):
     found = read_log(tmp_path / "x.log.gz")
     assert 20 < len(found.train) < 400
     assert "end-of-stream" in found.truncated
+
+
+def test_a_pipe_and_lines_without_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    text = "\n".join(caffe_log()).encode()
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(gzip.compress(text)))
+    writer.start()
+    assert len(read_log(tmp_path / "pipe").train) == 4
+    writer.join()
+    (tmp_path / "x.log").write_bytes(b"Iteration 1 " * 200_000 + b"\n" + text)
+    began = time.perf_counter()
+    assert len(read_log(tmp_path / "x.log").train) == 4
+    assert time.perf_counter() - began < 10
 
 
 def test_numbers_that_are_none_and_several_of_a_name():

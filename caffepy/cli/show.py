@@ -11,7 +11,6 @@ from caffepy.cli.options import comma_list, state_options, weights_options
 
 if TYPE_CHECKING:
     from caffepy.drawing.panels import Panel
-    from caffepy.net import Net
 
 __all__ = ["command"]
 
@@ -107,89 +106,42 @@ def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -
     """
     from caffepy.drawing.activations import activations_panel
     from caffepy.drawing.panels import draw_panels
+    from caffepy.errors import NetError
     from caffepy.evaluation.labels import read_labels
+    from caffepy.evaluation.one_record import ImagePass, blob_names, run_to_record
+    from caffepy.net import Net
+    from caffepy.proto import caffe_pb2
+    from caffepy.proto.read import read_net
 
     labels = read_labels(flags["labels_file"]) if flags["labels_file"] else None
-    wanted = comma_list(blobs)
-    net, row = _run(model, weights, flags)
-    with net:
-        names = _blob_names(net, wanted)
-        panels = []
-        for name in names:
+    level, stages = flags["level"], comma_list(flags["stage"])
+    source, image = read_net(model), None
+    if flags["image"]:
+        tested = read_net(flags["source"]) if flags["source"] else None
+        image = ImagePass(source, flags["image"], tested, level, stages)
+        source = image.source
+    panels = []
+    with Net(
+        source, caffe_pb2.TEST, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"]
+    ) as net:
+        report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
+        click.echo(str(report), err=True)
+        if image is None:
+            row = run_to_record(net, flags["record"])
+        else:
+            image.run(net)
+            row = 0
+            for what, how in image.prepare.describe().items():
+                click.echo(f"{what}: {how}", err=True)
+        for name in blob_names(net, comma_list(blobs)):
             values = net.backend.to_host(net.blobs[name].data)
             if values.ndim == 0 or len(values) <= row:
-                raise click.UsageError(f"blob '{name}' of shape {values.shape} has no row for each record.")
+                raise NetError(f"blob '{name}' of shape {values.shape} has no row for each record.")
             panels.append(
                 activations_panel(name, values[row], labels=labels, most=flags["most"], each=flags["each"] is True)
             )
     title = flags["image"] or f"record {flags['record']}"
-    _draw(draw_panels, panels, out, wanted, title=f"{net.name}: {title}" if net.name else title)
-
-
-def _run(model: str, weights: str, flags: dict[str, Any]) -> tuple[Net, int]:
-    """The net after the pass that shows what is asked for, and which row of its blobs that is."""
-    from caffepy.evaluation.crops import Crops
-    from caffepy.evaluation.preprocessing import preprocessing_of
-    from caffepy.net import Net
-    from caffepy.net.deploy import deploy_net
-    from caffepy.proto import caffe_pb2
-    from caffepy.proto.read import read_net
-    from caffepy.proto.text import Lines
-
-    level, stages = flags["level"], comma_list(flags["stage"])
-    source: Any = read_net(model)
-    prepare = image = None
-    if flags["image"]:
-        tested = read_net(flags["source"]) if flags["source"] else source
-        prepare = preprocessing_of(*tested, level=level, stages=stages)
-        image = prepare.load(flags["image"])
-        if not flags["source"]:
-            given = {prepare.top: (1, *prepare.input_shape(image))}
-            source = deploy_net(*source, shapes=given, level=level, stages=stages), Lines.unknown()
-    net = Net(
-        source, caffe_pb2.TEST, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"]
-    )  # fmt: skip
-    try:
-        report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
-        click.echo(str(report), err=True)
-        if prepare is None or image is None:
-            return net, _to_record(net, flags["record"])
-        if len(net.inputs) != 1:
-            raise click.UsageError(f"to show an image the net needs one input; it has {len(net.inputs)}.")
-        Crops(net.backend, prepare.transform, 1).fill([image], [f"image '{flags['image']}'"], net.blobs[net.inputs[0]])
-        for what, how in prepare.describe().items():
-            click.echo(f"{what}: {how}", err=True)
-        net.forward()
-        return net, 0
-    except BaseException:
-        net.close()
-        raise
-
-
-def _to_record(net: Net, record: int) -> int:
-    if net.inputs:
-        raise click.UsageError(
-            "the net has an input and no data of its own: give --image FILE, or the train_val.prototxt."
-        )
-    batch = next((entry.top[0].shape[0] for entry in net.entries if not entry.bottom and entry.top), 1)
-    net.counter.value = record // batch
-    net.forward()
-    return record % batch
-
-
-def _blob_names(net: Net, wanted: list[str]) -> list[str]:
-    from caffepy.errors import NetError, did_you_mean
-
-    names: list[str] = []
-    for name in wanted:
-        if name in net.blobs:
-            names.append(name)
-        elif name in net.layer_dict:
-            names += next(entry.top_names for entry in net.entries if entry.layer.name == name)
-        else:
-            hint = did_you_mean(name, [*net.blobs, *net.layer_dict])
-            raise NetError(f"The net has no blob or layer '{name}'.{hint} Its blobs: {', '.join(net.blobs)}.")
-    return names
+    _draw(draw_panels, panels, out, comma_list(blobs), title=f"{net.name}: {title}" if net.name else title)
 
 
 @command.command("batch", cls=CaffeCommand, short_help="Draw a batch as the net sees it.")
@@ -216,8 +168,8 @@ def batch(model: str, out: str | None, **flags: Any) -> None:
     from caffepy.drawing.panels import Tiles, draw_panels
     from caffepy.evaluation.labels import class_name, read_labels
     from caffepy.net import Net
+    from caffepy.net.data_layers import only_data_layers
     from caffepy.net.epoch import label_name
-    from caffepy.net.state import included, net_state
     from caffepy.proto import caffe_pb2
     from caffepy.proto.read import read_net
 
@@ -225,12 +177,7 @@ def batch(model: str, out: str | None, **flags: Any) -> None:
     number = caffe_pb2.Phase.Value(flags["phase"].upper())
     level, stages = flags["level"], comma_list(flags["stage"])
     param, lines = read_net(model)
-    state = net_state(number, level, [*param.state.stage, *stages])
-    for i, layer in enumerate(param.layer):
-        # The rest of the net is not needed, nor its memory. Rules that exclude a layer stay true without it.
-        if layer.bottom or not included(layer, state, lines.at("layer", i).where()):
-            layer.exclude.add(phase=flags["phase"].upper())
-            del layer.include[:]
+    param = only_data_layers(param, lines, number, level, stages)
     options = DataOptions(
         threads=flags["data_threads"], shuffle=flags["shuffle"], colour_noise=flags["colour_noise"],
         colour_pca=flags["colour_pca"],

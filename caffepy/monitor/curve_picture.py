@@ -135,7 +135,7 @@ def draw_runs(
     if panels is None:
         panels = ["loss"]
         panels += ["accuracy"] if any(run.history.accuracies for run in drawn) else []
-        panels += ["rate"] if any(run.history.rates for run in drawn) else []
+        panels += ["rate"] if any(np.isfinite(run.history.rates).any() for run in drawn) else []
     heights = [PANELS[name] if len(panels) > 1 else 4.0 for name in panels]
     total = 1.0 + sum(heights)
     # The names of several runs have no room among the curves.

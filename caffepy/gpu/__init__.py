@@ -32,6 +32,8 @@ from caffepy.gpu.sum_of_squares import SumOfSquares
 from caffepy.gpu.transform import Transform
 
 __all__ = [
+    "LRN",
+    "SGD",
     "AdaDelta",
     "AdaGrad",
     "Adam",
@@ -45,7 +47,6 @@ __all__ = [
     "Im2col",
     "InfogainLoss",
     "InnerProduct",
-    "LRN",
     "LRNWithin",
     "LSTMUnit",
     "MaxPool",
@@ -54,7 +55,6 @@ __all__ = [
     "PReLU",
     "RMSProp",
     "ReLU",
-    "SGD",
     "SigmoidCrossEntropyLoss",
     "Softmax",
     "SoftmaxLoss",

@@ -1,0 +1,22 @@
+#include "_types.cuh"
+#include "_segments.cuh"
+
+extern "C" __global__ void adadelta_update(const Index* bounds, const Sum* mults, int segments, Sum rate,
+                                           Sum weight_decay, Sum scale, int l1, Sum momentum, Sum fresh, Sum delta,
+                                           Real* w, Real* dw, Real* gradients, Real* steps, Index count) {
+    FOR_EACH(i, count) {
+        const int segment = segment_of(i, bounds, segments);
+        if (segment < 0) continue;
+        const Sum local_rate = rate * mults[2 * segment], local_decay = weight_decay * mults[2 * segment + 1];
+        const Sum value = (Sum)w[i];
+        const Sum g = penalized((Sum)dw[i], value, scale, local_decay, l1);
+        const Sum square = momentum * (Sum)gradients[i] + fresh * (g * g);
+        const Sum size = (Sum)steps[i];
+        const Sum u = g * sqrt((size + delta) / (square + delta));
+        const Sum step = local_rate * u;
+        gradients[i] = (Real)square;
+        steps[i] = (Real)(momentum * size + fresh * (u * u));
+        dw[i] = (Real)step;
+        w[i] = (Real)(value - step);
+    }
+}

@@ -1,0 +1,62 @@
+"""The update of AdaDelta, for all parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffepy.backend import Array, Backend
+from caffepy.gpu._segments import Segments
+
+__all__ = ["AdaDelta"]
+
+
+class AdaDelta:
+    """One pass over the flat buffers of all parameters (Caffe's adadelta_solver.cu)::
+
+        g         = scale * dw + weight_decay * decay_mult * (w, or sign(w) for L1)
+        gradients = momentum * gradients + (1 - momentum) * g^2
+        u         = g * sqrt((steps + delta) / (gradients + delta))
+        steps     = momentum * steps + (1 - momentum) * u^2
+        dw        = rate * lr_mult * u
+        w        -= dw
+
+    The rate is Caffe's; the paper has none.
+
+    Args:
+        backend: a GPU.
+        momentum: share of the previous means in the new ones.
+        delta: keeps the divisor from zero, and lets the first step be taken; added before the root.
+    """
+
+    def __init__(self, backend: Backend, momentum: float, delta: float) -> None:
+        self._segments = Segments(backend, "adadelta")
+        self._numbers = (momentum, 1 - momentum, delta)
+
+    def plan(self, bounds: Sequence[tuple[int, int, float, float]]) -> None:
+        """Take the parameters, each ``(begin, end, lr_mult, decay_mult)`` in the flat buffers; gaps are left alone."""
+        self._segments.plan(bounds)
+
+    def update(
+        self,
+        w: Array,
+        dw: Array,
+        gradients: Array,
+        steps: Array,
+        rate: float,
+        weight_decay: float,
+        l1: bool,
+        scale: float,
+    ) -> None:
+        """Change ``w``, ``dw``, ``gradients`` and ``steps``, flat and of equal size, in place.
+
+        Args:
+            w: parameters.
+            dw: their gradients; afterwards the step that was taken, as in Caffe.
+            gradients: running mean of squared gradients; zeros before the first update.
+            steps: running mean of squared steps at rate 1; zeros before the first update.
+            rate: learning rate.
+            weight_decay: factor of the penalty's gradient.
+            l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
+            scale: factor of gradients: of clipping and of ``1 / iter_size``.
+        """
+        self._segments.update(rate, weight_decay, l1, scale, self._numbers, w, dw, gradients, steps)

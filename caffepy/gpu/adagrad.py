@@ -1,0 +1,48 @@
+"""The update of AdaGrad, for all parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffepy.backend import Array, Backend
+from caffepy.gpu._segments import Segments
+
+__all__ = ["AdaGrad"]
+
+
+class AdaGrad:
+    """One pass over the flat buffers of all parameters (Caffe's adagrad_solver.cu)::
+
+        g       = scale * dw + weight_decay * decay_mult * (w, or sign(w) for L1)
+        history = history + g^2
+        dw      = rate * lr_mult * g / (sqrt(history) + delta)
+        w      -= dw
+
+    Args:
+        backend: a GPU.
+        delta: keeps the divisor from zero; added after the root.
+    """
+
+    def __init__(self, backend: Backend, delta: float) -> None:
+        self._segments = Segments(backend, "adagrad")
+        self._numbers = (delta,)
+
+    def plan(self, bounds: Sequence[tuple[int, int, float, float]]) -> None:
+        """Take the parameters, each ``(begin, end, lr_mult, decay_mult)`` in the flat buffers; gaps are left alone."""
+        self._segments.plan(bounds)
+
+    def update(
+        self, w: Array, dw: Array, history: Array, rate: float, weight_decay: float, l1: bool, scale: float
+    ) -> None:
+        """Change ``w``, ``dw`` and ``history``, flat and of equal size, in place.
+
+        Args:
+            w: parameters.
+            dw: their gradients; afterwards the step that was taken, as in Caffe.
+            history: sums of squared gradients; zeros before the first update.
+            rate: learning rate.
+            weight_decay: factor of the penalty's gradient.
+            l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
+            scale: factor of gradients: of clipping and of ``1 / iter_size``.
+        """
+        self._segments.update(rate, weight_decay, l1, scale, self._numbers, w, dw, history)

@@ -1,0 +1,73 @@
+"""The update of Adam, for all parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from caffepy.backend import Array, Backend
+from caffepy.gpu._segments import Segments
+
+__all__ = ["Adam"]
+
+
+class Adam:
+    """One pass over the flat buffers of all parameters (Caffe's adam_solver.cu)::
+
+        g   = scale * dw + weight_decay * decay_mult * (w, or sign(w) for L1)
+        m   = momentum * m + (1 - momentum) * g
+        v   = momentum2 * v + (1 - momentum2) * g^2
+        dw  = rate * lr_mult * sqrt(1 - momentum2^t) / (1 - momentum^t) * m / (sqrt(v) + delta)
+        w  -= dw
+
+    The paper corrects v before its root is taken, so there delta counts as ``delta / sqrt(1 - momentum2^t)`` does here.
+
+    Args:
+        backend: a GPU.
+        momentum: share of the previous mean gradient in the new one, the paper's beta1.
+        momentum2: that of the mean squared gradient, beta2.
+        delta: keeps the divisor from zero; added after the root.
+    """
+
+    def __init__(self, backend: Backend, momentum: float, momentum2: float, delta: float) -> None:
+        self._segments = Segments(backend, "adam")
+        self._numbers = (momentum, 1 - momentum, momentum2, 1 - momentum2, delta)
+
+    def plan(self, bounds: Sequence[tuple[int, int, float, float]]) -> None:
+        """Take the parameters, each ``(begin, end, lr_mult, decay_mult)`` in the flat buffers; gaps are left alone."""
+        self._segments.plan(bounds)
+
+    def update(
+        self,
+        w: Array,
+        dw: Array,
+        m: Array,
+        v: Array,
+        rate: float,
+        weight_decay: float,
+        l1: bool,
+        scale: float,
+        t: int,
+    ) -> None:
+        """Change ``w``, ``dw``, ``m`` and ``v``, flat and of equal size, in place.
+
+        Args:
+            w: parameters.
+            dw: their gradients; afterwards the step that was taken, as in Caffe.
+            m: running mean of gradients; zeros before the first update.
+            v: running mean of squared gradients; zeros before the first update.
+            rate: learning rate.
+            weight_decay: factor of the penalty's gradient.
+            l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
+            scale: factor of gradients: of clipping and of ``1 / iter_size``.
+            t: number of this update, from 1.
+        """
+        rate = rate * _correction(self._numbers[0], self._numbers[2], t)
+        self._segments.update(rate, weight_decay, l1, scale, self._numbers, w, dw, m, v)
+
+
+def _correction(momentum: float, momentum2: float, t: int) -> float:
+    """What means that began at zero lack after ``t`` updates; not finite for a momentum of 1, as in Caffe."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.sqrt(1 - np.float64(momentum2) ** t) / (1 - np.float64(momentum) ** t))

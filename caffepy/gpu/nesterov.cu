@@ -1,0 +1,20 @@
+#include "_types.cuh"
+#include "_segments.cuh"
+
+extern "C" __global__ void nesterov_update(const Index* bounds, const Sum* mults, int segments, Sum rate,
+                                           Sum weight_decay, Sum scale, int l1, Sum momentum, Real* w, Real* dw,
+                                           Real* history, Index count) {
+    FOR_EACH(i, count) {
+        const int segment = segment_of(i, bounds, segments);
+        if (segment < 0) continue;
+        const Sum local_rate = rate * mults[2 * segment], local_decay = weight_decay * mults[2 * segment + 1];
+        const Sum value = (Sum)w[i];
+        const Sum g = penalized((Sum)dw[i], value, scale, local_decay, l1);
+        const Sum last = (Sum)history[i];
+        const Sum velocity = momentum * last + local_rate * g;
+        const Sum step = velocity + momentum * (velocity - last);
+        history[i] = (Real)velocity;
+        dw[i] = (Real)step;
+        w[i] = (Real)(value - step);
+    }
+}

@@ -1,0 +1,19 @@
+#include "_types.cuh"
+#include "_segments.cuh"
+
+extern "C" __global__ void rmsprop_update(const Index* bounds, const Sum* mults, int segments, Sum rate,
+                                          Sum weight_decay, Sum scale, int l1, Sum rms_decay, Sum fresh, Sum delta,
+                                          Real* w, Real* dw, Real* history, Index count) {
+    FOR_EACH(i, count) {
+        const int segment = segment_of(i, bounds, segments);
+        if (segment < 0) continue;
+        const Sum local_rate = rate * mults[2 * segment], local_decay = weight_decay * mults[2 * segment + 1];
+        const Sum value = (Sum)w[i];
+        const Sum g = penalized((Sum)dw[i], value, scale, local_decay, l1);
+        const Sum square = rms_decay * (Sum)history[i] + fresh * (g * g);
+        const Sum step = local_rate * (g / (sqrt(square) + delta));
+        history[i] = (Real)square;
+        dw[i] = (Real)step;
+        w[i] = (Real)(value - step);
+    }
+}

@@ -105,6 +105,15 @@ class _Local(threading.local):
 
 
 _local = _Local()
+
+
+def _handle(cudnn: Any) -> _Handle:
+    device = cupy.cuda.runtime.getDevice()
+    if device not in _local.by_device:
+        _local.by_device[device] = _Handle(cudnn)
+    return _local.by_device[device]
+
+
 # Which plan a pass takes, on each device, in all threads: nets of one shape compute the same bits.
 _choices: dict[Any, tuple[int, float]] = {}
 
@@ -126,9 +135,7 @@ def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any]) -> Plan:
         raise Refused(f"{dtype} is not for it")
     device = cupy.cuda.runtime.getDevice()
     try:
-        if device not in _local.by_device:
-            _local.by_device[device] = _Handle(cudnn)
-        handle = _local.by_device[device]
+        handle = _handle(cudnn)
         key = device, what, shapes, dtype.name
         if key not in handle.plans:
             if len(handle.plans) >= _MOST_PLANS:
@@ -215,8 +222,12 @@ def _graph(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> 
     return graph
 
 
-def _choose(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> tuple[int, float]:
-    """The number of the fastest plan and its milliseconds, timed on the device."""
+def _candidates(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> tuple[Any, list[int]]:
+    """The graph of a pass, and the numbers of plans that were built in it.
+
+    Raises:
+        Refused: there are none.
+    """
     graph = _graph(handle, what, shapes, dtype)
     found, reason = [], "no plan"
     for index in range(graph.get_execution_plan_count()):
@@ -230,6 +241,12 @@ def _choose(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) ->
                 break
     if not found:
         raise Refused(f"no plan of {dtype} precision: {reason}")
+    return graph, found
+
+
+def _choose(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> tuple[int, float]:
+    """The number of the fastest plan and its milliseconds, timed on the device."""
+    graph, found = _candidates(handle, what, shapes, dtype)
     workspace = max(graph.get_workspace_size(), *map(graph.get_workspace_size_plan_at_index, found))
     read, written = _dims(what, shapes)
     try:

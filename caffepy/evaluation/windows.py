@@ -22,6 +22,9 @@ __all__ = ["COORDINATES", "Detections", "WindowList", "check_output", "read_wind
 #: In this order, as Caffe has them.
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 _HDF5 = (".h5", ".hdf5")
+_LONGEST_NAME = 4096
+# Bytes of texts of unknown length that are read at once.
+_HELD = 1 << 28
 _MOST_WINDOWS = 5_000_000
 
 
@@ -152,7 +155,20 @@ def _datasets(path: str) -> tuple[list[str], NDArray[np.float64]]:
             )
         if boxes.dtype.kind not in "iuf" or len(names) > _MOST_WINDOWS:
             raise DataError(f"'{path}': window holds {boxes.dtype}, {len(names):,} of them; expected numbers.")
-        return list(names.asstr(errors="surrogateescape")[:]), boxes[:].astype(np.float64)
+        return _texts(names, path), boxes[:].astype(np.float64)
+
+
+def _texts(names: Any, path: str) -> list[str]:
+    # All may be one and the same text of the file, as long as it: few at a time do no harm until they are measured.
+    at_once = min(max(_HELD // os.path.getsize(path), 16), 10_000)
+    texts: list[str] = []
+    reader = names.asstr(errors="surrogateescape")
+    for begin in range(0, len(names), at_once):
+        part = list(reader[begin : begin + at_once])
+        if max(map(len, part)) > _LONGEST_NAME:
+            raise DataError(f"'{path}': a filename of more than {_LONGEST_NAME:,} characters.")
+        texts += part
+    return texts
 
 
 def check_output(path: str | os.PathLike[str]) -> None:

@@ -91,6 +91,7 @@ def attack(number: int) -> Attack:
         binary_files,
         data_layers,
         databases,
+        evaluation_files,
         hdf5_files,
         holes,
         layers,

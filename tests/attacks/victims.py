@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -178,6 +179,41 @@ def upgrade(folder: Path) -> None:
         raise AssertionError("what was written is of an old form")
 
 
+def annotation(folder: Path) -> None:
+    from caffepy.evaluation.annotations import read_annotation
+
+    os.chdir(folder)
+    read_annotation("a.xml")
+
+
+def predictions(folder: Path) -> None:
+    """Both tasks, with and without synsets; the other files where they are there."""
+    from caffepy.errors import DataError
+    from caffepy.evaluation.ilsvrc import evaluate
+    from caffepy.evaluation.ilsvrc_files import read_blacklist, read_predictions, read_synsets, read_truth
+    from caffepy.evaluation.labels import read_labels
+
+    if (folder / "names.txt").exists():
+        read_labels(folder / "names.txt")
+        read_synsets(folder / "names.txt")
+        return
+    with contextlib.suppress(DataError):
+        read_predictions(folder / "said.txt", 2)
+    synsets = read_synsets(folder / "synsets.txt") if (folder / "synsets.txt").exists() else None
+    said = read_predictions(folder / "said.txt", 1, synsets)
+    truth, _ = read_truth(folder / "truth.txt", 1)
+    black = read_blacklist(folder / "blacklist.txt", 3) if (folder / "blacklist.txt").exists() else set()
+    evaluate(said, truth, 1, black)
+
+
+def windows(folder: Path) -> None:
+    from caffepy.evaluation.windows import read_windows
+
+    os.chdir(folder)
+    for path in folder.iterdir():
+        read_windows(path)
+
+
 VICTIMS: dict[str, Callable[[Path], None]] = {
     "caffemodel": caffemodel,
     "hdf5 weights": hdf5_weights,
@@ -194,4 +230,7 @@ VICTIMS: dict[str, Callable[[Path], None]] = {
     "list": image_list,
     "noise": noise,
     "upgrade": upgrade,
+    "annotation": annotation,
+    "predictions": predictions,
+    "windows": windows,
 }

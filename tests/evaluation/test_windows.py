@@ -73,6 +73,14 @@ def test_wrong_lists(write, name, text, said):
         read_windows(write(text, name))
 
 
+def test_many_in_hdf5(tmp_path):
+    names = [f"{i}.jpg" for i in range(20_001)]
+    path = write_h5(tmp_path / "w.h5", filename=names, window=np.arange(80_004).reshape(-1, 4))
+    found = read_windows(path)
+    assert found.files == names
+    assert found.boxes[20_000].tolist() == [80_000, 80_001, 80_002, 80_003]
+
+
 def test_wrong_hdf5(tmp_path):
     path = tmp_path / "w.h5"
     with pytest.raises(DataError, match=r"has no dataset filename and no window.*pandas"):
@@ -93,6 +101,8 @@ def test_wrong_hdf5(tmp_path):
         file.create_dataset("window", (10**12, 4), "f4", chunks=(1000, 4))
     with pytest.raises(DataError, match="1,000,000,000,000 of them"):
         read_windows(path)
+    with pytest.raises(DataError, match="a filename of more than 4,096 characters"):
+        read_windows(write_h5(path, filename=["a"] * 20_000 + ["b" * 5000], window=np.zeros((20_001, 4))))
     with pytest.raises(DataError, match="cannot read the list of windows"):
         read_windows(tmp_path / "none.csv")
 

@@ -63,14 +63,17 @@ def test_nan_is_no_row(gpu):
     assert op.first_bad() is None
 
 
-@pytest.mark.parametrize("selector", [[0, 1, 0, -2, np.nan], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]])
+@pytest.mark.parametrize("selector", [[0, 1, 0, -2, np.nan], [0] * 5, [1] * 70, [0, 3, 1] * 30, []])
 def test_selected(cpu, gpu, selector):
+    rows = len(selector)
+
     def run(backend):
         op = backend.ops.Gather(backend)
-        op.plan(5, 5)
+        op.plan(rows, rows)
         count = op.set_selected(on(backend, np.array(selector)))
-        y, dx = backend.empty((count, 2)), backend.zeros((5, 2))
-        op.forward(on(backend, np.arange(10).reshape(5, 2)), y)
+        assert count == np.count_nonzero(selector)
+        y, dx = backend.empty((count, 2)), backend.zeros((rows, 2))
+        op.forward(on(backend, np.arange(2 * rows).reshape(rows, 2)), y)
         op.backward(y, dx)
         return y, dx
 

@@ -89,6 +89,7 @@ class _Allocations(cupy.cuda.MemoryHook):
         self.device += 1
 
 
+@pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize will be removed")
 @pytest.mark.parametrize("record", [False, True])
 def test_nothing_is_waited_for_and_nothing_is_allocated(net, tmp_path, record):
     solver = _solver(net, "gpu:0", tmp_path, share_memory=True, record=record)

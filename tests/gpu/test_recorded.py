@@ -9,6 +9,7 @@ import pytest
 
 import caffepy
 from caffepy.errors import LayerError
+from caffepy.gpu.backend import GpuBackend
 from caffepy.net import Net
 from caffepy.net.recorded import RecordedPass
 from caffepy.proto import caffe_pb2
@@ -112,6 +113,25 @@ def test_layers_of_users_run_each_time(gpu):
     )
     why = RecordedPass.why_not(_net(gpu, text.replace('bottom: "e" top: "y"', 'bottom: "own" top: "y"')))
     assert why == "layer 'own' (LooksAtValues) runs on the host, backward too"
+
+
+def test_scratch_memory_of_a_recording_stays_its_own(dtype):
+    """Another net makes the arena grow: what was in its place before may be anybody's, but for the recording."""
+    gpu = GpuBackend(0, dtype)
+    recorder, values = gpu.recorder(caffepy.backend.Counter()), gpu.zeros((1000,))
+
+    def work():
+        scratch = gpu.scratch((1000,))
+        scratch.fill(3)
+        values[...] += scratch
+
+    for _ in range(4):
+        recorder.run(work)
+    gpu.scratch((5000,))
+    others = [gpu.zeros((1000,)) for _ in range(20)]
+    recorder.run(work)
+    assert (gpu.to_host(values) == 15).all()
+    assert not any(gpu.to_host(other).any() for other in others)
 
 
 def test_what_cannot_be_recorded_runs_as_it_is(gpu, caplog):

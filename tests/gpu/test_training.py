@@ -76,6 +76,18 @@ def test_a_snapshot_goes_on_on_the_other_device(net, tmp_path, first, second):
         solver.close()
 
 
+def test_weights_lie_as_libraries_want_them(net, tmp_path):
+    solver = _solver(net, "gpu:0", tmp_path)
+    blobs = [param.blob for param in solver.net.learnable_params]
+    assert any(blob.count % 4 for blob in blobs)
+    for blob in blobs:
+        assert blob.data.data.ptr % 256 == blob.diff.data.ptr % 256 == 0
+    solver.step(1)
+    assert [blob.shape for blob in solver.history_blobs()] == [blob.shape for blob in blobs]
+    assert all(blob.any() for blob in solver.history_blobs())
+    solver.close()
+
+
 class _Allocations(cupy.cuda.MemoryHook):
     """Counts what is taken from CuPy's pool, and what the pool takes from the device."""
 

@@ -15,7 +15,7 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
 from caffepy.testing import Tolerance, tolerance
 from caffepy.testing.compare import assert_close
-from tests.conftest import BACKENDS
+from tests.a_gpu import BACKENDS
 
 FOLDER = Path(__file__).parents[2] / ".." / "shared" / "oracle" / "layers"
 

@@ -79,6 +79,19 @@ def test_a_bad_label_is_refused_at_the_next_wait(gpu):
         net.loss()
 
 
+def test_a_bad_label_that_two_losses_read_is_told_once(gpu):
+    text = NET + 'layer { name: "too" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "too" }'
+    net = _net(gpu, text)
+    _feed(net, 1)
+    net.blobs["t"].data.fill(3)
+    net.forward()
+    with pytest.raises(LayerError, match="layer 'loss' .*label 3 of sample 0"):
+        net.loss()
+    _feed(net, 1)
+    net.forward()
+    assert np.isfinite(net.loss())
+
+
 @caffepy.register_layer("LooksAtValues")
 class LooksAtValues(caffepy.Layer):
     """A user's layer that does on the host what no recording would repeat."""

@@ -85,7 +85,7 @@ def test_a_bad_label_that_two_losses_read_is_told_once(gpu):
     _feed(net, 1)
     net.blobs["t"].data.fill(3)
     net.forward()
-    with pytest.raises(LayerError, match="layer 'loss' .*label 3 of sample 0"):
+    with pytest.raises(LayerError, match=r"layer 'loss' .*label 3 of sample 0"):
         net.loss()
     _feed(net, 1)
     net.forward()

@@ -46,6 +46,7 @@ _RULES = {
     "Accuracy": _NOTHING,
     "ArgMax": _NOTHING,
     "BatchNorm": _Rule(False, False, 0),
+    "Cast": _NOTHING,
     "Bias": _Rule(False, False, 0),
     "Concat": _NOTHING,
     "Convolution": _BOTTOM,
@@ -92,8 +93,10 @@ def _rule(entry: Entry) -> _Rule | None:
 class Piece:
     """Memory of one array, or of several that are the same memory: needed from ``begin`` to ``end``, both included.
 
-    ``offset`` and ``size`` are its place in the arena, in elements.
+    ``offset`` and ``size`` are its place in the arena, in elements of ``itemsize`` bytes.
     """
+
+    itemsize: int
 
     data: list[Blob] = field(default_factory=list)
     diff: list[Blob] = field(default_factory=list)
@@ -104,7 +107,9 @@ class Piece:
 
     def fit(self) -> bool:
         """Grow to what the blobs' shapes need now, never shrink; whether it grew."""
-        needed = max(blob.count for blob in (*self.data, *self.diff))
+        needed = max(
+            -(-blob.count * int(blob.backend.dtype.itemsize) // self.itemsize) for blob in (*self.data, *self.diff)
+        )
         grew, self.size = needed > self.size, max(needed, self.size)
         return grew
 
@@ -127,7 +132,7 @@ class SharedMemory:
         self._name = net.name
         self._backend: Backend = net.backend
         self._train = net.phase == caffe_pb2.TRAIN
-        self.pieces: list[Piece] = _Lifetimes(net.entries, net.outputs, self._train).pieces()
+        self.pieces: list[Piece] = _Lifetimes(net, self._train).pieces()
         self._blobs: list[Blob] = list(net.blobs.values())
         self._shapes: list[tuple[int, ...]] = []
         self.arena: Array = self._backend.empty((0,))
@@ -197,9 +202,9 @@ class SharedMemory:
         for piece in self.pieces:
             memory = arena[piece.offset : piece.offset + piece.size]
             for blob in piece.data:
-                blob.place(data=memory)
+                blob.place(data=memory.view(blob.backend.dtype))
             for blob in piece.diff:
-                blob.place(diff=memory)
+                blob.place(diff=memory.view(blob.backend.dtype))
 
 
 def _place(pieces: Sequence[Piece]) -> int:
@@ -227,12 +232,14 @@ def _place(pieces: Sequence[Piece]) -> int:
 class _Lifetimes:
     """When each array of a net is needed. Layer i runs forward at moment i and backward at moment 2 L - 1 - i."""
 
-    def __init__(self, entries: list[Entry], outputs: Iterable[str], train: bool) -> None:
+    def __init__(self, net: Net, train: bool) -> None:
+        entries = net.entries
         self.entries, self.train = entries, train
+        self.itemsize = int(net.backend.dtype.itemsize)
         self.blobs = {id(blob): blob for entry in entries for blob in (*entry.bottom, *entry.top)}
         names = {name: blob for entry in entries for name, blob in zip(entry.top_names, entry.top, strict=True)}
         self.data, self.diff = _Groups(), _Groups()
-        self.own_data: set[int] = {id(names[name]) for name in outputs}
+        self.own_data: set[int] = {id(names[name]) for name in net.outputs}
         self.own_diff: set[int] = set()
         self._group()
 
@@ -277,7 +284,9 @@ class _Lifetimes:
         own = {self.data.of(blob) for blob in self.own_data}
         for group, members in self.data.members(self.blobs).items():
             if group not in own:
-                yield Piece(data=[self.blobs[blob] for blob in members], begin=begins[group], end=ends[group])
+                yield Piece(
+                    self.itemsize, data=[self.blobs[blob] for blob in members], begin=begins[group], end=ends[group]
+                )
 
     def _diff_pieces(self) -> Iterator[Piece]:
         writes: dict[int, list[int]] = defaultdict(list)
@@ -293,7 +302,8 @@ class _Lifetimes:
         for group, members in self.diff.members(self.blobs).items():
             if group not in own and writes[group] and reads[group] and writes[group][0] < reads[group][0]:
                 diff = [self.blobs[blob] for blob in members]
-                pieces[group] = Piece(diff=diff, begin=writes[group][0], end=max(writes[group][-1], reads[group][-1]))
+                end = max(writes[group][-1], reads[group][-1])
+                pieces[group] = Piece(self.itemsize, diff=diff, begin=writes[group][0], end=end)
         self._lay_over(pieces)
         return iter(pieces.values())
 
@@ -311,7 +321,7 @@ class _Lifetimes:
             if upper.end == moment == lower.begin:
                 self.diff.join([above, below])
                 del pieces[above], pieces[below]
-                joined = Piece(diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)
+                joined = Piece(self.itemsize, diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)
                 pieces[self.diff.of(above)] = joined
 
 

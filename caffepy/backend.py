@@ -89,7 +89,7 @@ class LossScale(ABC):
 
     @abstractmethod
     def unscale(self, diff: Array) -> None:
-        """Divide the gradients of all learnable blobs by the scale, once for an update, which is the next to be asked for.
+        """Divide the gradients of all learnable blobs by the scale, once before each update.
 
         Where one of them is not finite the update op leaves all its arrays as they are.
         """

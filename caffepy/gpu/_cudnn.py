@@ -123,7 +123,8 @@ def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False
 
     Args:
         what: "forward" reads x, w and writes y; "biased" reads b (1, num_output, 1, 1) too; "data" reads dy, w and
-            writes dx; "filter" reads x, dy and writes dw.
+            writes dx; "filter" reads x, dy and writes dw; "rounded filter"
+            writes it in ``dtype``.
         shapes: of the convolution.
         dtype: of all arrays: float32, or float16, added up in float32; of float16 dw is float32.
         tf32: tensor cores may round float32 factors to TF32.
@@ -182,6 +183,7 @@ def _dims(what: str, shapes: Shapes) -> tuple[list[Shape], Shape]:
         "biased": ([shapes.x, shapes.w, bias], shapes.y),
         "data": ([shapes.y, shapes.w], shapes.x),
         "filter": ([shapes.x, shapes.y], shapes.w),
+        "rounded filter": ([shapes.x, shapes.y], shapes.w),
     }[what]
 
 

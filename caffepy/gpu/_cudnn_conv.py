@@ -63,7 +63,8 @@ class CudnnConv:
         try:
             if len(x) > 5:
                 raise Refused("it knows three spatial axes at most")
-            self._plans = {what: self._plan_for(what, shapes) for what in ("forward", "data", "filter")}
+            self._plans = {what: self._plan_for(what, shapes) for what in ("forward", "data")}
+            self._plans["filter"] = self._filter_plan(shapes)
         except Refused as refusal:
             _log.info(
                 "cuDNN does not do the convolution of x %s with w %s, stride %s, pad %s, dilation %s, by groups of %d "
@@ -81,6 +82,17 @@ class CudnnConv:
 
     def _plan_for(self, what: str, shapes: Shapes) -> Plan:
         return plan_for(what, shapes, self._gpu.dtype, self._gpu.tf32)
+
+    def _filter_plan(self, shapes: Shapes) -> Plan:
+        """Of float16 with dw in float32, which cuDNN has for whole eights of channels, or else with dw in float16."""
+        self._part_dtype = self._gpu.full.dtype
+        try:
+            return self._plan_for("filter", shapes)
+        except Refused:
+            if self._gpu.full is self._gpu:
+                raise
+            self._part_dtype = self._gpu.dtype
+            return self._plan_for("rounded filter", shapes)
 
     def _biased_plan(self, shapes: Shapes) -> Plan | None:
         """That adds the bias in one go: for many numbers of channels cuDNN has none, or one that is much slower."""
@@ -121,9 +133,10 @@ class CudnnConv:
         plan = self._plans["filter"]
         memory = self._memory(plan)
         begin = _padded(plan.workspace)
-        part = memory[begin : begin + out.nbytes].view(out.dtype)
+        part = memory[begin : begin + out.size * self._part_dtype.itemsize].view(self._part_dtype)
         plan.execute({1: x.data.ptr, 2: dy.data.ptr, OUT: part.data.ptr}, memory.data.ptr)
-        self._kernels.elements("conv_add", out.size, part, out)
+        add = "conv_add" if part.dtype == out.dtype else "conv_add_rounded"
+        self._kernels.elements(add, out.size, part, out)
 
     def _where(self, array: Array, room: int) -> int:
         """Its address, or that of a copy in ``room``: learnable blobs lie in one flat array, and begin anywhere.

@@ -37,6 +37,10 @@ extern "C" __global__ void conv_add(const Sum* part, Sum* dw, Index count) {
     FOR_EACH(i, count) dw[i] += part[i];
 }
 
+extern "C" __global__ void conv_add_rounded(const Real* part, Sum* dw, Index count) {
+    FOR_EACH(i, count) dw[i] += (Sum)part[i];
+}
+
 // db[m] += sum over n, p of dy[n, m, p], in double and always in the same order: a block of 512 threads for each m.
 extern "C" __global__ void conv_bias_gradient(const Real* dy, Sum* db, int images, int filters, int places) {
     __shared__ double sums[512];

@@ -18,7 +18,7 @@ train: $(LENET)/digits_train_lmdb  ## LeNet on the bundled digits: a JPEG databa
 test: $(VENV)/.test  ## the whole test suite
 	$(BIN)/pytest -n auto
 
-GPU_TESTS := tests/gpu tests/test_contract.py tests/layers tests/oracle tests/solver tests/cli/test_device_query.py
+GPU_TESTS := tests/gpu tests/test_contract.py tests/layers tests/oracle tests/ops tests/solver tests/pycaffe tests/evaluation
 # What starts pytest: `make test-gpu PYTEST="python emulator -m pytest"` where the device is not a real one.
 PYTEST ?= $(BIN)/pytest
 

@@ -114,6 +114,8 @@ class Backend(ABC):
     threads: int
     #: After how many passes a number that the device computed is fetched: 1 where that costs nothing.
     fetch_every: int = 1
+    #: In flat arrays of several blobs each begins at a multiple of so many elements.
+    alignment: int = 1
     #: What layers run on that may keep their blobs in float16; None where all are of ``dtype``.
     half: Backend | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from caffepy.devices import get_backend
 from caffepy.errors import BackendError
 
-__all__ = ["WHY_NOT"]
+__all__ = ["BACKENDS", "WHY_NOT"]
 
 
 def _why_not() -> str:
@@ -18,3 +18,5 @@ def _why_not() -> str:
 
 #: Empty where there is one.
 WHY_NOT = _why_not()
+#: A backend joins every contract test by its name here.
+BACKENDS = ["cpu"] if WHY_NOT else ["cpu", "gpu:0"]

@@ -8,10 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.a_gpu import WHY_NOT
-
-#: A backend joins every contract test by its name here. tests/gpu says in one line why a GPU is missing.
-BACKENDS = ["cpu"] if WHY_NOT else ["cpu", "gpu:0"]
+from tests.a_gpu import BACKENDS
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options, weights_options
+from caffepy.cli.options import comma_list, open_backend, state_options, weights_options
 
 if TYPE_CHECKING:
     from caffepy.net import Net
@@ -27,6 +27,7 @@ __all__ = ["command"]
 @click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TEST", show_default=True)
 @click.option("--shape", "shapes", multiple=True, metavar="TOP=N,C,H,W", help="Shape of a data top. May be repeated.")
 @click.option("--strict/--no-strict", default=False, help="A blob that one side alone has is a difference.")
+@click.option("--gpu", default="", metavar="N", help="Run the second net, or the only one, on this GPU.")
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the nets name.")
 @weights_options
 @state_options
@@ -36,6 +37,7 @@ def command(words: tuple[str, ...], **flags: Any) -> None:
     A and B are files of weights (.caffemodel, .h5) or of arrays by name (.npz, .h5). NET WEIGHTS B runs the net with
     its weights and with B's, or holds its blobs against the arrays in B, an .npz or .h5 file of another program; inputs
     that the file has are fed. With four words two nets run on the same data: that of a data layer, or random numbers.
+    NET WEIGHTS WEIGHTS --gpu 0 compares the GPU with the CPU.
 
     The exit code is 1 if a blob differs by more than --absolute plus --tolerance times its largest value.
     """
@@ -73,12 +75,13 @@ def _compare(words: tuple[str, ...], flags: dict[str, Any], stack: ExitStack) ->
         first, second = (stack.enter_context(open_arrays(word)) for word in words)
         return compare(first, second, **tolerances)
     given = stack.enter_context(open_arrays(flags["given"])) if flags["given"] else None
-    one = _net(words[0], words[1], flags, stack)
-    if len(words) == 3 and (is_npz(words[2]) or (is_hdf5(words[2]) and _no_weights(words[2]))):
+    alone = len(words) == 3 and (is_npz(words[2]) or (is_hdf5(words[2]) and _no_weights(words[2])))
+    one = _net(words[0], words[1], flags["gpu"] if alone else "", flags, stack)
+    if alone:
         dump = stack.enter_context(open_arrays(words[2]))
         feed_same(one, None, given or dump, flags["seed"])
         return compare(net_arrays(one), dump, **tolerances)
-    other = _net(words[-2] if len(words) == 4 else words[0], words[-1], flags, stack)
+    other = _net(words[-2] if len(words) == 4 else words[0], words[-1], flags["gpu"], flags, stack)
     feed_same(one, other, given, flags["seed"])
     return compare(net_arrays(one), net_arrays(other), **tolerances)
 
@@ -90,7 +93,7 @@ def _no_weights(path: str) -> bool:
         return not all(name.endswith("]") for name in arrays)
 
 
-def _net(path: str, weights: str, flags: dict[str, Any], stack: ExitStack) -> Net:
+def _net(path: str, weights: str, gpu: str, flags: dict[str, Any], stack: ExitStack) -> Net:
     from caffepy.cli.summary import parse_shape
     from caffepy.net import Net
     from caffepy.net.summary import net_without_data
@@ -102,7 +105,10 @@ def _net(path: str, weights: str, flags: dict[str, Any], stack: ExitStack) -> Ne
     given = dict(parse_shape(text) for text in flags["shapes"])
     param, lines = read_net(path)
     param = net_without_data(param, lines, number, given, level, stages)
-    net = Net((param, lines), number, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"])
+    net = Net(
+        (param, lines), number, open_backend(gpu, None), level=level, stages=stages,
+        allow_python_layers=flags["allow_python_layers"],
+    )  # fmt: skip
     stack.callback(net.close)
     report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
     click.echo(str(report), err=True)

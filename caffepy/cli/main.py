@@ -46,6 +46,7 @@ COMMANDS = {
 
 #: Other names of commands: those of Caffe's tools.
 ALIASES = {
+    "plot-training-log": "plot-log",
     "upgrade-net-proto-binary": "upgrade-net",
     "upgrade-net-proto-text": "upgrade-net",
     "upgrade-solver-proto-text": "upgrade-solver",

@@ -31,7 +31,7 @@ def command(log: str, folder: str | None, output_dir: str | None, delimiter: str
 
     target = folder or output_dir or "."
     found = read_log(log)
-    name = os.path.basename(os.path.normpath(log))
+    name = os.path.basename(os.path.abspath(log))
     written = write_tables(found, name, target, delimiter.replace("\\t", "\t"))
     for which in ("train", "test"):
         if which not in written:

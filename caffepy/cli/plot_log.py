@@ -53,7 +53,7 @@ def command(
     if not logs:
         raise click.UsageError("Missing argument 'LOG...': the log of a run.")
     wanted = None if chart is None else find_chart(chart)
-    out = out or f"{os.path.basename(os.path.normpath(logs[0]))}.png"
+    out = out or f"{os.path.basename(os.path.abspath(logs[0]))}.png"
     check_kind(out)
     found = {name: read_log(path) for name, path in zip(_names(logs), logs, strict=True)}
     for name, log in found.items():
@@ -73,7 +73,7 @@ def _names(paths: list[str]) -> list[str]:
     """What tells the logs apart: their names, or their paths without what all have."""
     if len(set(paths)) < len(paths):
         raise click.UsageError("a log is given twice.")
-    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    parts = [os.path.abspath(path).split(os.sep) for path in paths]
     for count in range(1, max(map(len, parts)) + 1):
         names = [os.sep.join(part[-count:]) for part in parts]
         if len(set(names)) == len(names):

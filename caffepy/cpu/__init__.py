@@ -30,6 +30,7 @@ from caffepy.cpu.softmax_loss import SoftmaxLoss
 from caffepy.cpu.stochastic_pool import StochasticPool
 from caffepy.cpu.sum_of_squares import SumOfSquares
 from caffepy.cpu.transform import Transform
+from caffepy.cpu.upload import Upload
 
 __all__ = [
     "LRN",
@@ -61,4 +62,5 @@ __all__ = [
     "StochasticPool",
     "SumOfSquares",
     "Transform",
+    "Upload",
 ]

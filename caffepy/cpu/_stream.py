@@ -32,24 +32,23 @@ class FastStream(Stream):
         self._workers = workers
 
     def bits(self, count: int, step: int = 0) -> Bits:
+        return self._draw(count, step, False)
+
+    def normal(self, count: int, step: int = 0) -> NDArray[np.float32]:
+        return self._draw(count, step, True).view(np.float32)
+
+    def _draw(self, count: int, step: int, normal: bool) -> Bits:
+        """Words, or, where they are to be ``normal``, the float32 numbers made of them while they are in the cache."""
         out = np.empty((count + 3) // 4 * 4, np.uint32)
-        blocks = out.reshape(-1, 4)
+        blocks, numbers = out.reshape(-1, 4), out.view(np.float32)
         key0, key1 = map(np.uint64, self.key)
 
         def some(first: int, last: int, worker: int) -> None:
-            begin, end = first * CHUNK // 4, min(last * CHUNK // 4, len(blocks))
-            _words(begin, np.uint64(step), key0, key1, blocks[begin:end])
-
-        self._workers.run(chunks_of(len(out)), some)
-        return out[:count]
-
-    def normal(self, count: int, step: int = 0) -> NDArray[np.float32]:
-        words = self.bits((count + 1) // 2 * 2, step)
-        out = words.view(np.float32)
-
-        def some(first: int, last: int, worker: int) -> None:
-            begin, end = first * CHUNK, min(last * CHUNK, len(words))
-            _normal(words[begin:end], out[begin:end])
+            for chunk in range(first, last):
+                begin, end = chunk * CHUNK, min((chunk + 1) * CHUNK, len(out))
+                _words(begin // 4, np.uint64(step), key0, key1, blocks[begin // 4 : end // 4])
+                if normal:
+                    _normal(out[begin:end], numbers[begin:end])
 
         self._workers.run(chunks_of(len(out)), some)
         return out[:count]

@@ -9,11 +9,12 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
+from caffepy.cpu._powers import powers
 
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
 
-__all__ = ["LRN", "powers"]
+__all__ = ["LRN"]
 
 Shape = tuple[int, ...]
 
@@ -74,22 +75,6 @@ class LRN:
         self._workers.run(
             len(dx), lambda first, last, worker: _backward(first, last, planes, grads, *numbers, memory[worker], dx)
         )
-
-
-@kernel
-def powers(scale: Array, beta: float, out: Array) -> None:
-    """out = scale^beta; by square roots, several times as fast, for AlexNet's 0.75 and for 0.5."""
-    count = np.uintp(out.size)
-    if beta == 0.75:
-        for p in range(count):
-            root = np.sqrt(scale[p])
-            out[p] = root * np.sqrt(root)
-    elif beta == 0.5:
-        for p in range(count):
-            out[p] = np.sqrt(scale[p])
-    else:
-        for p in range(count):
-            out[p] = scale[p] ** beta
 
 
 @kernel

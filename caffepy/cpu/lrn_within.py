@@ -8,7 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
-from caffepy.cpu.lrn import powers
+from caffepy.cpu._powers import powers
 from caffepy.cpu.pool import AvePool
 
 if TYPE_CHECKING:

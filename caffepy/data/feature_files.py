@@ -61,6 +61,8 @@ def float_datum(values: NDArray[Any], label: int | None) -> bytes:
 class FeatureDatabases:
     """A database for each blob: a Datum for each record, by its number in ten digits, as Caffe's tool has them.
 
+    Besides it has the label, if that is a whole number.
+
     Args:
         paths: by blob.
         backend: "LMDB" or "LEVELDB".
@@ -84,7 +86,7 @@ class FeatureDatabases:
         for name, writer in self._writers.items():
             count = len(blobs[name])
             for i, row in enumerate(blobs[name]):
-                label = None if labels is None else int(labels[i])
+                label = None if labels is None else _whole(float(labels[i]))
                 writer.put(b"%010d" % (self._count + i), float_datum(row, label))
         self._count += count
 
@@ -195,6 +197,11 @@ class FeatureNpz:
                     np.lib.format.write_array_header_1_0(member, head)
                     while piece := part.read(1 << 24):
                         member.write(piece)
+
+
+def _whole(label: float) -> int | None:
+    """A label that a Datum has room for."""
+    return int(label) if label.is_integer() and abs(label) < 2**31 else None
 
 
 def _in_folder(path: str) -> str:

@@ -70,6 +70,8 @@ def _from_images(where: str, head: list[str], rows: Iterator[list[str]]) -> tupl
             continue
         try:
             pair = (int(row[label]), int(row[guess]))
+            if max(map(abs, pair)) >= 2**31:
+                raise ValueError
             if name is not None:
                 names[pair[0]] = row[name]
         except (ValueError, IndexError):
@@ -84,6 +86,8 @@ def _from_images(where: str, head: list[str], rows: Iterator[list[str]]) -> tupl
 
 def _matrix(where: str, head: list[str], rows: Iterator[list[str]]) -> Counts:
     matrix = [[int(value) for value in row[1:]] for row in rows if row]
+    if any(not 0 <= value < 2**62 // _MOST_CLASSES**2 for row in matrix for value in row):
+        raise ValueError("a count is negative, or larger than any can be")
     if (
         len(head) - 1 > _MOST_CLASSES
         or any(len(row) != len(head) - 1 for row in matrix)
@@ -127,10 +131,9 @@ def _by_scores(where: str, truth: Counts, name: str, get: Callable[[], NDArray[n
 
 def _whole(where: str, name: str, values: NDArray[np.float64]) -> Counts:
     flat = np.asarray(values).reshape(-1)
-    whole = flat.astype(np.int64)
-    if not np.array_equal(whole, flat):
-        raise DataError(f"'{where}': {name}: expected numbers of classes; got {values.dtype} with fractions.")
-    return whole
+    if not np.all(np.abs(flat) < 2**31) or not np.all(flat == np.trunc(flat)):
+        raise DataError(f"'{where}': {name}: expected numbers of classes; got others of {values.dtype}.")
+    return flat.astype(np.int64)
 
 
 def _count(where: str, truth: Counts, guess: Counts, classes: int) -> Counts:

@@ -30,6 +30,7 @@ from caffepy.gpu.softmax_loss import SoftmaxLoss
 from caffepy.gpu.stochastic_pool import StochasticPool
 from caffepy.gpu.sum_of_squares import SumOfSquares
 from caffepy.gpu.transform import Transform
+from caffepy.gpu.upload import Upload
 
 __all__ = [
     "LRN",
@@ -61,4 +62,5 @@ __all__ = [
     "StochasticPool",
     "SumOfSquares",
     "Transform",
+    "Upload",
 ]

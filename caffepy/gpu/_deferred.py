@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from caffepy.errors import LayerError
+
 __all__ = ["Deferred"]
 
 
@@ -32,8 +34,18 @@ class Deferred:
             self._noted.append(check)
 
     def run(self) -> None:
-        """Make them. What a check raises ends this and forgets the others, which may follow from the same fault."""
-        if self._checks:
-            checks, self._checks = self._checks, {}
-            for check in checks:
+        """Make them all, and raise what the first raised that found something.
+
+        The others, too, read what they keep and so forget it: it may be of the same fault, and must not be told later.
+        """
+        if not self._checks:
+            return
+        checks, self._checks = self._checks, {}
+        found: LayerError | None = None
+        for check in checks:
+            try:
                 check()
+            except LayerError as error:
+                found = found or error
+        if found is not None:
+            raise found

@@ -39,6 +39,8 @@ class GraphRecorder(Recorder):
         self._runs = 0
         self._graph: Any = None
         self._checks: list[Callable[[], None]] = []
+        # Scratch memory that the graph writes to: another net may make the backend take a larger one.
+        self._held: Any = None
         self._pool = cupy.cuda.MemoryPool()
 
     def run(self, work: Callable[[], None]) -> None:
@@ -76,6 +78,8 @@ class GraphRecorder(Recorder):
             self._graph = None
             _log.info("The pass is not recorded as a CUDA graph, but started kernel by kernel: %s", self._why_not)
             return False
+        half = self._backend.half
+        self._held = [self._backend.arena, half.arena if isinstance(half, type(self._backend)) else None]
         self._graph.upload(cupy.cuda.get_current_stream())
         _log.info("The pass is recorded as a CUDA graph.")
         return True

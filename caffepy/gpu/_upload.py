@@ -11,7 +11,7 @@ import numpy as np
 
 from caffepy.backend import Array
 
-__all__ = ["Upload"]
+__all__ = ["PinnedCopies"]
 
 # One is copied while the device works on the other.
 _SLOTS = 2
@@ -19,7 +19,7 @@ _SLOTS = 2
 _ALIGNMENT = 256
 
 
-class Upload:
+class PinnedCopies:
     """Copies a few arrays at a time to the device, on a stream of its own.
 
     What is to be copied goes to memory that cannot be paged out, where the device fetches it while the host goes on.

@@ -45,6 +45,8 @@ class GpuBackend(Backend):
 
     # So much work that the device does not run out of it while the host looks.
     fetch_every = 32
+    # cuDNN reads 16 bytes at a time, and cuBLAS is fastest with whole lines of the cache.
+    alignment = 64
 
     def __init__(
         self, index: int, dtype: str = "float32", threads: int | None = None, tf32: bool = False, amp: bool = False
@@ -56,7 +58,8 @@ class GpuBackend(Backend):
         self.dtype = np.dtype(dtype)
         self.threads = threads or 1
         self._index = index
-        self._arena: Array = None
+        #: Not mirrored: what `scratch` gives parts of.
+        self.arena: Array = None
         self._deferred = Deferred()
         self._of: GpuBackend | None = None
         #: For ops: whether products may round to TF32, and 0 on the device where updates are to be left out, else 1.
@@ -71,7 +74,7 @@ class GpuBackend(Backend):
     def _as_half(self) -> GpuBackend:
         half = copy.copy(self)
         half.dtype, half._of = np.dtype(np.float16), self
-        half._arena = None
+        half.arena = None
         return half
 
     @property
@@ -105,10 +108,10 @@ class GpuBackend(Backend):
     def scratch(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         kind = np.dtype(dtype or self.dtype)
         size = math.prod(shape) * kind.itemsize
-        if self._arena is None or size > self._arena.size:
-            self._arena = None
-            self._arena = self.empty((size,), np.uint8)
-        return self._arena[:size].view(kind).reshape(shape)
+        if self.arena is None or size > self.arena.size:
+            self.arena = None
+            self.arena = self.empty((size,), np.uint8)
+        return self.arena[:size].view(kind).reshape(shape)
 
     def available_memory(self) -> int:
         self.use()

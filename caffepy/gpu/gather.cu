@@ -16,6 +16,20 @@ extern "C" __global__ void gather_set_index(const Real* numbers, Index rows, int
     }
 }
 
+// The rows whose number is not 0, in order, by one warp: 32 rows at a time.
+extern "C" __global__ void gather_set_selected(const Real* selector, Index* index, Index* picked, Index rows) {
+    Index before = 0;
+    for (Index first = 0; first < rows; first += 32) {
+        const Index row = first + threadIdx.x;
+        // NaN is not 0.
+        const bool selected = row < rows && !((Sum)selector[row] == 0);
+        const unsigned int lanes = __ballot_sync(0xffffffffu, selected);
+        if (selected) index[before + __popc(lanes & ((1u << threadIdx.x) - 1))] = row;
+        before += __popc(lanes);
+    }
+    if (threadIdx.x == 0) picked[0] = before;
+}
+
 extern "C" __global__ void gather_forward(const Real* x, const Index* index, Index columns, Real* y, Index count) {
     FOR_EACH(i, count) {
         const Index row = index[i / columns];

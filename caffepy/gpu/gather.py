@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gather"]
 
+_WARP = 32
+
 
 class Gather:
     """``y[m] = x[index[m]]``, rows of x (rows, N); a row may be picked several times, or never.
@@ -30,6 +32,7 @@ class Gather:
         self._memory: Array = gpu.empty((0,), np.int64)
         self._index = self._memory
         self._rows = self._picks = -1
+        self._picked: Array = gpu.zeros((1,), np.int64)
         self._ends: Array = None
         self._next: Array = None
         self._bad = BadNumber(gpu)
@@ -66,10 +69,10 @@ class Gather:
 
         Waits for the device: shapes depend on the number.
         """
-        index = np.flatnonzero(self._gpu.to_host(selector.reshape(-1)))
-        self._index = self._memory[: len(index)]
-        self._index.set(index)
-        return len(index)
+        self._kernels.launch("gather_set_selected", 1, (selector, self._memory, self._picked, selector.size), _WARP)
+        picked = int(self._gpu.to_host(self._picked)[0])
+        self._index = self._memory[:picked]
+        return picked
 
     def forward(self, x: Array, out: Array) -> None:
         """``out`` (picked, N) is overwritten and may not be ``x`` (rows, N)."""

@@ -10,7 +10,8 @@ extern "C" __global__ void softmax_forward_rows(const Real* x, Real* y, Index cl
          row += (Index)gridDim.x * blockDim.x / 32) {
         const Real* from = x + row * classes;
         Real* to = y + row * classes;
-        Sum highest = (Sum)from[0];
+        // In place, a lane may read what it alone writes: it begins at minus infinity, not at the first score.
+        Sum highest = (Sum)__uint_as_float(0xff800000u);
         for (Index c = lane; c < classes; c += 32) highest = larger((Sum)from[c], highest);
         highest = warp_largest(highest);
         // A NaN among the scores reaches every probability through its own exponential.

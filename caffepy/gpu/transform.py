@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from caffepy.backend import Array, Backend
 from caffepy.errors import BackendError
-from caffepy.gpu._upload import Upload
+from caffepy.gpu._upload import PinnedCopies
 
 if TYPE_CHECKING:
     from caffepy.gpu.backend import GpuBackend
@@ -44,7 +44,7 @@ class Transform:
         if mean is not None and mean.ndim not in (1, 3):
             raise BackendError(f"a mean has shape (C,) or (C, H, W), got {mean.shape}")
         self._kernels = cast("GpuBackend", backend).kernels("transform")
-        self._upload = Upload()
+        self._upload = PinnedCopies()
         self._scale = np.float32(scale)
         self._mean_shape: tuple[int, ...] = ()
         self._image_mean: Array = 0

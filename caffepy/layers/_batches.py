@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from caffepy.backend import Array
 from caffepy.blob import Blob
@@ -53,6 +54,7 @@ class BatchLayer(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.reader: Batches | None = None
+        self.uploads = [self.ops.Upload(self.backend) for _ in top]
         self.closed = False
         self.resources = ExitStack()
         try:
@@ -110,9 +112,14 @@ class BatchLayer(Layer):
 
     def show(self, batch: Any, top: list[Blob]) -> None:
         """Put a batch into the tops."""
-        for blob, values in zip(top, batch.tops, strict=False):
-            blob.reshape(*values.shape)
-            blob.data[...] = self.backend.asarray(values)
+        for i, values in enumerate(batch.tops[: len(top)]):
+            self.put(values, top, i)
+
+    def put(self, values: NDArray[Any], top: list[Blob], index: int) -> None:
+        """Put ``values`` into top ``index``, which takes their shape."""
+        top[index].reshape(*values.shape)
+        self.uploads[index].plan(values.shape)
+        self.uploads[index].forward(values, top[index].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Nothing lies below."""

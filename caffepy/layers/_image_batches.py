@@ -57,5 +57,4 @@ class ImageBatchLayer(BatchLayer):
             shift = None if batch.shift is None else batch.shift[one]
             self.pixels.forward(crop[None], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one])
         if len(top) > 1:
-            top[1].reshape(*batch.label.shape)
-            top[1].data[...] = self.backend.asarray(batch.label)
+            self.put(batch.label, top, 1)

@@ -50,7 +50,7 @@ class Window:
             s * (size - 1) + d * (k - 1) + 1 - 2 * p
             for size, k, s, p, d in zip(sizes, self.kernel, self.stride, self.pad, self.dilation, strict=True)
         )
-        if min(result) < 1:
+        if min(result, default=1) < 1:
             raise layer.error(_too_large(sizes, self))
         return result
 

@@ -46,6 +46,7 @@ class MemoryData(Layer):
                 "batch_size, channels, height, and width must be specified and positive in memory_data_param; "
                 f"got {param.batch_size}, {', '.join(map(str, shape))}."
             )
+        self.uploads = [self.ops.Upload(self.backend) for _ in top]
         self.rows = MemoryRows(param.batch_size, shape, self.backend.dtype)
         self.transform = Transform(self.param.transform_param, self.phase, self.context.seed, self.name, self.where)
         self.reshape(bottom, top)
@@ -102,10 +103,13 @@ class MemoryData(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(self.rows.batch_size, *self.rows.shape)
         top[1].reshape(self.rows.batch_size)
+        for upload, blob in zip(self.uploads, top, strict=True):
+            upload.plan(blob.shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        for blob, values in zip(top, self._try(self.rows.batch, self.context.counter.value), strict=True):
-            blob.data[...] = self.backend.asarray(values)
+        batch = self._try(self.rows.batch, self.context.counter.value)
+        for upload, blob, values in zip(self.uploads, top, batch, strict=True):
+            upload.forward(values, blob.data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Nothing lies below."""

@@ -108,8 +108,9 @@ class Curves(Observer):
         self._draw()
 
     def _draw(self) -> None:
-        began = time.perf_counter()
         _import_matplotlib()
+        # Later pictures need no import, and how long they take is asked.
+        began = time.perf_counter()
         try:
             draw(self.path, self.history, self._title, self._max_iter)
             self._drawn_at = time.perf_counter()

@@ -23,7 +23,7 @@ from caffepy.monitor.metrics import metrics_in
 
 __all__ = ["LogError", "Row", "RunLog", "parse_lines", "read_log"]
 
-_NUMBER = r"([-+]?(?:nan|inf|[.\d]+(?:e[-+]?\d+)?))"
+_NUMBER = r"([-+]?(?:nan|inf|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))"
 _HEAD = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))? ")
 _ITERATION = re.compile(r"Iteration (\d{1,18})\b")
 _LOSS = re.compile(rf"Iteration \d+.*, loss = {_NUMBER}", re.IGNORECASE)

@@ -22,6 +22,7 @@ from caffepy.blob import Blob
 from caffepy.errors import NetError
 from caffepy.layer import Layer
 from caffepy.net.build import Entry
+from caffepy.net.precision import Cast
 from caffepy.proto import caffe_pb2
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ _RULES = {
     "Accuracy": _NOTHING,
     "ArgMax": _NOTHING,
     "BatchNorm": _Rule(False, False, 0),
-    "Cast": _NOTHING,
     "Bias": _Rule(False, False, 0),
     "Concat": _NOTHING,
     "Convolution": _BOTTOM,
@@ -86,7 +86,7 @@ def _rule(entry: Entry) -> _Rule | None:
         # Each bottom's diff is made from the top's: only the last may lie over it.
         written = [i for i, needed in enumerate(entry.propagate_down) if needed]
         return _Rule(False, False, written[-1] if written else None)
-    return _RULES.get(layer.type)
+    return _NOTHING if isinstance(layer, Cast) else _RULES.get(layer.type)
 
 
 @dataclass
@@ -96,14 +96,13 @@ class Piece:
     ``offset`` and ``size`` are its place in the arena, in elements of ``itemsize`` bytes.
     """
 
-    itemsize: int
-
     data: list[Blob] = field(default_factory=list)
     diff: list[Blob] = field(default_factory=list)
     begin: int = 0
     end: int = 0
     size: int = 0
     offset: int = 0
+    itemsize: int = 4
 
     def fit(self) -> bool:
         """Grow to what the blobs' shapes need now, never shrink; whether it grew."""
@@ -285,7 +284,10 @@ class _Lifetimes:
         for group, members in self.data.members(self.blobs).items():
             if group not in own:
                 yield Piece(
-                    self.itemsize, data=[self.blobs[blob] for blob in members], begin=begins[group], end=ends[group]
+                    itemsize=self.itemsize,
+                    data=[self.blobs[blob] for blob in members],
+                    begin=begins[group],
+                    end=ends[group],
                 )
 
     def _diff_pieces(self) -> Iterator[Piece]:
@@ -303,7 +305,7 @@ class _Lifetimes:
             if group not in own and writes[group] and reads[group] and writes[group][0] < reads[group][0]:
                 diff = [self.blobs[blob] for blob in members]
                 end = max(writes[group][-1], reads[group][-1])
-                pieces[group] = Piece(self.itemsize, diff=diff, begin=writes[group][0], end=end)
+                pieces[group] = Piece(itemsize=self.itemsize, diff=diff, begin=writes[group][0], end=end)
         self._lay_over(pieces)
         return iter(pieces.values())
 
@@ -321,7 +323,7 @@ class _Lifetimes:
             if upper.end == moment == lower.begin:
                 self.diff.join([above, below])
                 del pieces[above], pieces[below]
-                joined = Piece(self.itemsize, diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)
+                joined = Piece(itemsize=self.itemsize, diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)
                 pieces[self.diff.of(above)] = joined
 
 

@@ -32,6 +32,7 @@ __all__ = ["Net", "NetSource"]
 
 _log = logging.getLogger("caffepy")
 
+
 #: A prototxt's path, a message, or a message with the lines that it was read from.
 NetSource: TypeAlias = "str | os.PathLike[str] | caffe_pb2.NetParameter | tuple[caffe_pb2.NetParameter, Lines]"
 
@@ -241,18 +242,27 @@ class Net:
         for entry in self.entries:
             entry.layer.reshape(entry.bottom, entry.top)
 
-    def flatten_params(self) -> tuple[Array, Array]:
-        """Move all learnable blobs into two flat arrays, data and diff, so that an update is one call; gives both."""
-        total = sum(param.blob.count for param in self.learnable_params)
-        data, diff = self.backend.zeros((total,)), self.backend.zeros((total,))
-        begin = 0
+    def param_slices(self) -> list[slice]:
+        """Where each learnable blob lies in the arrays of `flatten_params`, as aligned as the backend wants it."""
+        slices, begin, step = [], 0, self.backend.alignment
         for param in self.learnable_params:
-            end = begin + param.blob.count
-            param.blob.bind(data[begin:end], diff[begin:end])
+            slices.append(slice(begin, begin + param.blob.count))
+            begin += -(-param.blob.count // step) * step
+        return slices
+
+    def flatten_params(self) -> tuple[Array, Array]:
+        """Move all learnable blobs into two flat arrays, data and diff, so that an update is one call; gives both.
+
+        What lies between two blobs is zero.
+        """
+        slices = self.param_slices()
+        total = slices[-1].stop if slices else 0
+        data, diff = self.backend.zeros((total,)), self.backend.zeros((total,))
+        for param, place in zip(self.learnable_params, slices, strict=True):
+            param.blob.bind(data[place], diff[place])
             for sharer in param.sharers:
                 sharer.share_data(param.blob)
                 sharer.share_diff(param.blob)
-            begin = end
         self._flat_diff = diff
         return data, diff
 

@@ -103,7 +103,9 @@ def _hdf5(where: str) -> Iterator[Arrays]:
         with _damage(where, READ_ERRORS):
             file = stack.enter_context(h5py.File(where, "r", locking=False))
             file.visititems(lambda path, item: found.update({path: item} if isinstance(item, h5py.Dataset) else {}))
-        yield {_blob_name(path): partial(_dataset, where, path, item) for path, item in found.items()}
+            # A name that is no text is a damaged one.
+            arrays = {_blob_name(path): partial(_dataset, where, path, item) for path, item in found.items()}
+        yield arrays
 
 
 def _dataset(where: str, path: str, dataset: Any) -> NDArray[Any]:

@@ -413,20 +413,15 @@ class Solver(ABC):
     def history_blobs(self) -> Iterator[NDArray[Any]]:
         """The history in Caffe's order: for each array, one blob per learnable param, in its shape."""
         for array in self.history:
-            begin = 0
-            for param in self.net.learnable_params:
-                end = begin + param.blob.count
-                yield self.backend.to_host(array[begin:end]).reshape(param.blob.shape)
-                begin = end
+            for param, place in zip(self.net.learnable_params, self.net.param_slices(), strict=True):
+                yield self.backend.to_host(array[place]).reshape(param.blob.shape)
 
     def set_history(self, blobs: list[NDArray[Any]]) -> None:
         """Take the history back from blobs in the order of `history_blobs`."""
         count = len(self.net.learnable_params)
         for i, array in enumerate(self.history):
-            begin = 0
-            for blob in blobs[i * count : (i + 1) * count]:
-                array[begin : begin + blob.size] = self.backend.asarray(blob.reshape(-1))
-                begin += blob.size
+            for blob, place in zip(blobs[i * count : (i + 1) * count], self.net.param_slices(), strict=True):
+                array[place] = self.backend.asarray(blob.reshape(-1))
 
     def close(self) -> None:
         """Let go of the nets' databases and threads."""
@@ -434,12 +429,10 @@ class Solver(ABC):
             net.close()
 
     def _bounds(self) -> list[tuple[int, int, float, float]]:
-        bounds, begin = [], 0
-        for param in self.net.learnable_params:
-            end = begin + param.blob.count
-            bounds.append((begin, end, param.lr_mult, param.decay_mult))
-            begin = end
-        return bounds
+        return [
+            (place.start, place.stop, param.lr_mult, param.decay_mult)
+            for param, place in zip(self.net.learnable_params, self.net.param_slices(), strict=True)
+        ]
 
     def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in self.observers:

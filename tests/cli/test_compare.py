@@ -102,6 +102,7 @@ def test_sizes(run, files):
 
 def test_errors(run, files):
     assert run("compare", WEIGHTS).code == 2
+    assert run("compare", "net.prototxt", WEIGHTS, WEIGHTS, "--gpu", "one").code == 2
     assert run("compare", *[WEIGHTS] * 5).code == 2
     result = run("compare", WEIGHTS, "dump.npz")
     assert result.code == 1

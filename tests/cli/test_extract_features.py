@@ -107,6 +107,23 @@ def test_leveldb_and_more_axes(run, lenet):
     assert np.load("b.npz")["r"].shape == (RECORDS, 5, 10, 4, 4)
 
 
+def test_labels_that_are_no_classes(run, lenet):
+    with h5py.File(lenet / "d.h5", "w") as file:
+        file["x"], file["label"] = np.arange(8.0).reshape(4, 2), np.array([3, 0.5, np.nan, 1e20])
+    (lenet / "list.txt").write_text("d.h5")
+    (lenet / "h.prototxt").write_text(
+        'layer { name: "d" type: "HDF5Data" top: "x" top: "label" '
+        'hdf5_data_param { source: "list.txt" batch_size: 3 } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }'
+    )
+    with Net("h.prototxt") as net:
+        net.save("h.caffemodel")
+    assert run("extract-features", "h.caffemodel", "h.prototxt", "x", "a").code == 0
+    assert [datum.label if datum.HasField("label") else None for _, datum in datums(lenet / "a")] == [3, *[None] * 3]
+    assert run("extract-features", "h.caffemodel", "h.prototxt", "x", "f.h5").code == 0
+    np.testing.assert_array_equal(h5py.File("f.h5")["label"], np.float32([3, 0.5, np.nan, 1e20]))
+
+
 def test_names_with_slashes_and_rows_of_their_own(run, lenet):
     text = (lenet / "net.prototxt").read_text() + (
         'layer { name: "s" type: "Flatten" bottom: "pool2" top: "a/b" }'

@@ -28,6 +28,15 @@ def test_tables_beside_and_elsewhere(run, tmp_path, monkeypatch):
     ]
 
 
+def test_the_folder_of_a_run(run, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "train.log").write_text("\n".join(caffe_log()))
+    monkeypatch.chdir(folder)
+    assert run("parse-log", ".").lines[0] == "Wrote run.train, 4 rows"
+    assert run("plot-log", ".").lines == ["Wrote run.png"]
+
+
 def test_errors(run, tmp_path):
     (tmp_path / "x.log").write_text("\n".join(caffe_log()))
     assert run("parse-log").code == 2

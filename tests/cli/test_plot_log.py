@@ -52,6 +52,7 @@ def test_words(run, logs, asked, words, expected):
 def test_a_picture_is_written(run, logs):
     assert run("plot-log", "a.log", "b.log").code == 0
     assert (logs / "a.log.png").read_bytes().startswith(b"\x89PNG")
+    assert run("plot_training_log", "6", "o.png", "a.log").code == 0
     assert run("plot-log", "--list-charts").out.splitlines()[6] == "6: Train loss vs. Iters"
 
 

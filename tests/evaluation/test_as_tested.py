@@ -37,7 +37,7 @@ def test_it_is_what_the_net_itself_is_given(tmp_path, device, transform):
     found = classify(tmp_path, text, names, device)
     with Net(parse_net(text), caffe_pb2.TEST, device) as net:
         net.forward()
-        np.testing.assert_array_equal(found.scores, net.blobs["data"].data.reshape(5, -1))
+        np.testing.assert_array_equal(found.scores, device.to_host(net.blobs["data"].data).reshape(5, -1))
     assert found.files == names
     assert found.kind == "score"
 
@@ -56,7 +56,7 @@ def test_a_database_and_its_mean_image(tmp_path, device):
     found = classify(tmp_path, data + LABEL + PIXELS, names, device)
     with Net(parse_net(data + LABEL + PIXELS), caffe_pb2.TEST, device) as net:
         net.forward()
-        np.testing.assert_array_equal(found.scores, net.blobs["data"].data.reshape(3, -1))
+        np.testing.assert_array_equal(found.scores, device.to_host(net.blobs["data"].data).reshape(3, -1))
     assert found.about["resize"] == "9 x 11 (the size of the mean image)"
     assert found.about["mean"] == f"image {tmp_path}/mean.binaryproto"
     # Without the mean, the records say their size; without the database, the mean does.

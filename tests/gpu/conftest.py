@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from caffepy.devices import get_backend
 from tests.a_gpu import WHY_NOT
+from tests.gpu.nvrtc import library
 
-# Without a GPU one test says why the others are left out; the compiler needs none.
-_WITHOUT = {"test_nvrtc.py", "test_there_is_one.py"}
+# Without a GPU one test says why the others are left out; the compiler needs none, and has one of its own.
+collect_ignore = []
 if WHY_NOT:
-    collect_ignore = sorted(path.name for path in Path(__file__).parent.glob("test_*.py") if path.name not in _WITHOUT)
+    _without = {"test_nvrtc.py", "test_there_is_one.py"}
+    collect_ignore += sorted(path.name for path in Path(__file__).parent.glob("test_*.py") if path.name not in _without)
+if library() is None or find_spec("cupy") is None:
+    collect_ignore.append("test_nvrtc.py")
 
 
 @pytest.fixture(params=["float32", "float64"])

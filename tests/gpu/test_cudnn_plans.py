@@ -147,3 +147,41 @@ def test_as_many_plans_are_kept_as_may_be(gpu, candidates, monkeypatch):
         _cudnn.plan_for("forward", of_setting(name), np.dtype("float32"))
     assert len(handle.plans) == 2
     assert first_one not in handle.plans.values()
+
+
+@pytest.mark.parametrize(
+    ("took", "best"),
+    [
+        ({3: 1.0, 5: 0.95, 8: 0.91}, 3),  # not clearly faster, none of them
+        ({3: 1.0, 5: 0.8, 8: 0.75}, 5),
+        ({3: 1.0, 5: 0.8, 8: 0.6}, 8),
+        ({3: 90.0, 5: 0.8, 8: 0.6}, 3),  # there is no time for the others
+        ({3: 2.0}, 3),
+    ],
+)
+def test_the_fastest_plan(gpu, monkeypatch, took, best):
+    from caffepy.gpu import _cudnn
+
+    runs = []
+
+    def milliseconds(run, index):
+        runs.append(index)
+        # The first run of each loads what it needs.
+        return took[index] + (100 if runs.count(index) == 1 and took[index] > 50 else 0.1 * (runs.count(index) == 1))
+
+    monkeypatch.setattr(_cudnn, "_milliseconds", milliseconds)
+    assert _cudnn._fastest(None, list(took)) == (best, took[best])
+
+
+def test_without_memory_to_try_plans_the_first_is_taken(gpu, candidates, monkeypatch):
+    import cupy
+
+    from caffepy.gpu import _cudnn
+
+    def full(*_):
+        raise cupy.cuda.memory.OutOfMemoryError(1, 2, 3)
+
+    monkeypatch.setattr(_cudnn.cupy, "empty", full)
+    handle, shapes = _cudnn._handle(_cudnn.library()), of_setting("plain")
+    _, found = candidates("forward", shapes, "float32")
+    assert _cudnn._choose(handle, "forward", shapes, np.dtype("float32")) == (found[0], float("inf"))

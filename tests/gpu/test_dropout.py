@@ -48,6 +48,19 @@ def test_what_is_dropped_is_multiplied_by_zero(cpu, gpu):
     np.testing.assert_array_equal(np.signbit(a[2::3]), np.signbit(b[2::3]))
 
 
+def test_a_word_that_is_the_threshold_is_kept(cpu, gpu):
+    word = int(Stream(1701, "drop6", "dropout").bits(6, step=3)[5])
+
+    def run(backend):
+        y = backend.empty((6,))
+        backend.ops.Dropout(backend, word / 2**32, KEY, Counter(3)).forward(on(backend, np.ones(6)), y)
+        return (y,)
+
+    (a,), (b,) = both(run, cpu, gpu)
+    np.testing.assert_array_equal(a, b)
+    assert b[5] > 1
+
+
 def test_each_pass_drops_others(gpu):
     counter = Counter()
     op = gpu.ops.Dropout(gpu, 0.5, KEY, counter)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpu.nvrtc import compile_for, library
+from caffepy.gpu._kernels import source_of
+from tests.gpu.nvrtc import compile_for
 
 _FOLDER = Path(__file__).parents[2] / "caffepy/gpu"
 _FILES = sorted(path.stem for path in _FOLDER.glob("*.cu"))
@@ -17,16 +18,6 @@ _ARCHITECTURES = (70, 75, 80, 86, 89, 90, 100, 120)
 _MAY_SPILL: dict[str, int] = {}
 # Of 255 that there are; with more than these two blocks of 256 threads do not fit a multiprocessor.
 _MOST_REGISTERS = 128
-
-
-@pytest.fixture(scope="module")
-def source_of():
-    if library() is None:
-        pytest.skip("nvidia-cuda-nvrtc is not installed: no compiler for the GPU's kernels")
-    pytest.importorskip("cupy", reason="caffepy/gpu needs CuPy", exc_type=ImportError)
-    from caffepy.gpu._kernels import source_of
-
-    return source_of
 
 
 def test_each_kernel_is_named_after_its_file():
@@ -40,7 +31,7 @@ def test_each_kernel_is_named_after_its_file():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", _FILES)
-def test_compiles_everywhere(source_of, name, dtype):
+def test_compiles_everywhere(name, dtype):
     source = source_of(name, dtype)
     declared = set(re.findall(r'extern "C" __global__ void (\w+)\(', source))
     for architecture in _ARCHITECTURES if dtype == "float32" else (70, 90):
@@ -53,12 +44,12 @@ def test_compiles_everywhere(source_of, name, dtype):
             assert least <= used.registers <= _MOST_REGISTERS, f"{kernel} on sm_{architecture}: {used}"
 
 
-def test_what_does_not_compile_is_said(source_of):
+def test_what_does_not_compile_is_said():
     with pytest.raises(AssertionError, match=r'sm_90: .*identifier "y" is undefined'):
         compile_for('extern "C" __global__ void f(float* x) { x[0] = y; }', 90)
 
 
-def test_spills_are_seen(source_of):
+def test_spills_are_seen():
     body = "\n".join(f"float v{i} = x[{i} * n];" for i in range(400)) + "\n__syncthreads();\n"
     body += "\n".join(f"x[{399 - i}] = v{i} * v{(i * 7) % 400};" for i in range(400))
     kernels = compile_for(f'extern "C" __global__ __launch_bounds__(1024) void f(float* x, int n) {{ {body} }}', 90)

@@ -9,6 +9,7 @@ import pytest
 
 import caffepy
 from caffepy.errors import LayerError
+from caffepy.gpu.backend import GpuBackend
 from caffepy.net import Net
 from caffepy.net.recorded import RecordedPass
 from caffepy.proto import caffe_pb2
@@ -78,6 +79,19 @@ def test_a_bad_label_is_refused_at_the_next_wait(gpu):
         net.loss()
 
 
+def test_a_bad_label_that_two_losses_read_is_told_once(gpu):
+    text = NET + 'layer { name: "too" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "too" }'
+    net = _net(gpu, text)
+    _feed(net, 1)
+    net.blobs["t"].data.fill(3)
+    net.forward()
+    with pytest.raises(LayerError, match=r"layer 'loss' .*label 3 of sample 0"):
+        net.loss()
+    _feed(net, 1)
+    net.forward()
+    assert np.isfinite(net.loss())
+
+
 @caffepy.register_layer("LooksAtValues")
 class LooksAtValues(caffepy.Layer):
     """A user's layer that does on the host what no recording would repeat."""
@@ -112,6 +126,25 @@ def test_layers_of_users_run_each_time(gpu):
     )
     why = RecordedPass.why_not(_net(gpu, text.replace('bottom: "e" top: "y"', 'bottom: "own" top: "y"')))
     assert why == "layer 'own' (LooksAtValues) runs on the host, backward too"
+
+
+def test_scratch_memory_of_a_recording_stays_its_own(dtype):
+    """Another net makes the arena grow: what was in its place before may be anybody's, but for the recording."""
+    gpu = GpuBackend(0, dtype)
+    recorder, values = gpu.recorder(caffepy.backend.Counter()), gpu.zeros((1000,))
+
+    def work():
+        scratch = gpu.scratch((1000,))
+        scratch.fill(3)
+        values[...] += scratch
+
+    for _ in range(4):
+        recorder.run(work)
+    gpu.scratch((5000,))
+    others = [gpu.zeros((1000,)) for _ in range(20)]
+    recorder.run(work)
+    assert (gpu.to_host(values) == 15).all()
+    assert not any(gpu.to_host(other).any() for other in others)
 
 
 def test_what_cannot_be_recorded_runs_as_it_is(gpu, caplog):

@@ -32,7 +32,7 @@ def passes(net, count, start=None):
     found = []
     for _ in range(count):
         net.forward()
-        found.append([np.array(blob.data) for blob in net.blobs.values()])
+        found.append([np.array(blob.backend.to_host(blob.data)) for blob in net.blobs.values()])
     return [np.concatenate(values) for values in zip(*found, strict=True)]
 
 

@@ -57,7 +57,7 @@ def passes(made, count):
     found = []
     for _ in range(count):
         made.forward()
-        found.append([np.array(blob.data) for blob in made.blobs.values()])
+        found.append([np.array(blob.backend.to_host(blob.data)) for blob in made.blobs.values()])
     return [np.concatenate(values) for values in zip(*found, strict=True)]
 
 

@@ -59,6 +59,8 @@ CASES = [
     setting("num_output: 3 kernel_size: 3 pad: 1", [(2, 2, 4, 5), (2, 2, 4, 5)], pad=(1, 1)),
     setting("num_output: 3 kernel_size: 3 stride: 2 pad: 1 dilation: 2", [(2, 2, 5)], (2,), (1,), (2,)),
     setting("num_output: 2 kernel_size: 2 stride: 2 pad: 1", [(1, 2, 3, 4, 2)], (2,) * 3, (1,) * 3, (1,) * 3),
+    # No axes to move along: a product of matrices.
+    setting("num_output: 4 kernel_size: 1 group: 2", [(3, 6)], (), (), (), group=2),
     setting("num_output: 3 kernel_size: 3 axis: 2", [(2, 3, 2, 4)], (1,), (0,), (1,), axis=2),
     setting("num_output: 3 kernel_size: 2 axis: -3", [(2, 3, 2, 3, 4)], axis=2),
     setting(

@@ -28,7 +28,7 @@ def net(backend, fields, tops=1, seed=5):
 
 
 def data(made):
-    return [np.array(blob.data) for blob in made.blobs.values()]
+    return [np.array(blob.backend.to_host(blob.data)) for blob in made.blobs.values()]
 
 
 @pytest.mark.parametrize(

@@ -78,11 +78,12 @@ def test_in_a_net(backend):
         layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }
         layer { name: "p" type: "Power" bottom: "y" top: "z" power_param { scale: 2 } }
     """
-    net = Net(parse_net(text), backend=get_backend(backend))
+    device = get_backend(backend)
+    net = Net(parse_net(text), backend=device)
     # Until there is a selector, layers above are made for all items.
     assert net.blobs["z"].shape == (4, 2)
-    net.blobs["x"].data[...] = np.arange(8).reshape(4, 2)
-    net.blobs["s"].data[...] = [0, 1, 1, 0]
+    net.blobs["x"].data[...] = device.asarray(np.arange(8).reshape(4, 2))
+    net.blobs["s"].data[...] = device.asarray(np.array([0, 1, 1, 0]))
     net.forward()
     assert net.blobs["z"].data.tolist() == [[4, 6], [8, 10]]
     net.blobs["z"].diff[...] = 1

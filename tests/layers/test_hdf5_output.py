@@ -31,8 +31,8 @@ def fill(made, number):
     for name, blob in made.blobs.items():
         if name in ("data", "label"):
             values = np.arange(blob.count).reshape(blob.shape)
-            blob.data[...] = values + 100 * number + (0.5 if name == "data" else 0)
-    return [np.array(made.blobs[name].data) for name in ("data", "label")]
+            blob.data[...] = made.backend.asarray(values + 100 * number + (0.5 if name == "data" else 0))
+    return [np.array(made.backend.to_host(made.blobs[name].data)) for name in ("data", "label")]
 
 
 def read(path):
@@ -165,7 +165,7 @@ def test_it_may_stand_beside_a_loss_under_force_backward(backend, tmp_path):
         made.forward()
         made.backward()
         # d/dx of sum((x - 2x)^2) / (2 * 3)
-        np.testing.assert_allclose(made.blobs["data"].diff, data / 3, rtol=1e-5)
+        np.testing.assert_allclose(made.backend.to_host(made.blobs["data"].diff), data / 3, rtol=1e-5)
         entry = made.entries[-1]
         entry.layer.backward([], [False, False], entry.bottom)
 

@@ -39,8 +39,9 @@ def test_learned_in_a_net(backend):
         layer { name: "relu" type: "ReLU" bottom: "p" top: "p" }
         layer { name: "sum" type: "Reduction" bottom: "p" top: "loss" loss_weight: 3 reduction_param { coeff: 2 } }
     """
-    net = Net(parse_net(text % ""), backend=get_backend(backend))
-    net.params["p"][0].data[...] = [-4, 5]
+    device = get_backend(backend)
+    net = Net(parse_net(text % ""), backend=device)
+    net.params["p"][0].data[...] = device.asarray(np.array([-4, 5]))
     net.clear_param_diffs()
     for passes in (1, 2):
         net.forward()
@@ -49,7 +50,7 @@ def test_learned_in_a_net(backend):
         # Gradients add up, and the layer in place has not touched what is learned.
         assert net.params["p"][0].diff.tolist() == [0, 6 * passes]
         assert net.params["p"][0].data.tolist() == [-4, 5]
-    net = Net(parse_net(text % "blobs { shape { dim: 2 } data: 7 data: 8 }"), backend=get_backend(backend))
+    net = Net(parse_net(text % "blobs { shape { dim: 2 } data: 7 data: 8 }"), backend=device)
     assert net.params["p"][0].data.tolist() == [7, 8]
 
 

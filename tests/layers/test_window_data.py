@@ -12,6 +12,7 @@ from PIL import Image
 from caffepy.data.mean import write_mean
 from caffepy.data.window_crop import place_window
 from caffepy.data.window_file import read_window_file
+from caffepy.devices import get_backend
 from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
@@ -298,7 +299,7 @@ def test_refusals(backend, folder, fields, transform, match, monkeypatch):
 
 def test_a_cache_counts_as_memory(backend, folder, monkeypatch):
     size = sum((folder / f"{i}.png").stat().st_size for i in range(3))
-    monkeypatch.setattr("caffepy.cpu.backend.CpuBackend.available_memory", lambda self: size - 1)
+    monkeypatch.setattr(type(get_backend(backend)), "available_memory", lambda self: size - 1)
     with pytest.raises(CaffepyError, match=f"layer 'd' .*image files in memory needs {size:,} bytes"):
         net(backend, folder, f"{FIELDS} cache_images: true")
 

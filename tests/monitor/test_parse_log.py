@@ -168,6 +168,15 @@ def test_numbers_that_are_none_and_several_of_a_name():
     assert log.train[0].outputs["other"] == -math.inf
 
 
+def test_lines_that_two_processes_wrote_into_each_other():
+    when = head(datetime(2016, 1, 1))
+    log = parse_lines(
+        [f"{when}Iteration 1, loss = 1.5.25", f"{when}  Train net output #0: a = 2.0.5 (* 1 = . loss)"], 2016
+    )
+    assert (log.train[0].loss, log.train[0].outputs, log.train[0].losses) == (1.5, {"a": 2.0}, {})
+    assert parse_lines([f"{when}Iteration 1, loss = .e5"], 2016).train == []
+
+
 def test_years_end_and_other_heads():
     begin = datetime(2016, 12, 31, 23, 59, 58)
     log = parse_lines(caffe_log(begin=begin), 2000)

@@ -184,6 +184,10 @@ def test_damage(tmp_path, net):
         file["text"] = "abc"
     with pytest.raises(WeightsError, match="is no kind of number"):
         everything(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file[b"\xff\xfe"] = 1.0
+    with pytest.raises(WeightsError, match=r"x\.h5 cannot be read"):
+        everything(tmp_path / "x.h5")
     (tmp_path / "x.h5").write_bytes((tmp_path / "x.h5").read_bytes()[:100])
     with pytest.raises(WeightsError, match=r"x\.h5 cannot be read"):
         everything(tmp_path / "x.h5")

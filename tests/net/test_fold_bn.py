@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from caffepy.net import Net
 from caffepy.net.fold_bn import fold_bn, largest_difference
 from caffepy.net.random_inputs import feed_random
 from caffepy.proto import caffe_pb2
-from caffepy.proto.read import parse_net
+from caffepy.proto.read import parse_net, read_net
 from caffepy.proto.text import Lines
+
+WILD = Path(__file__).resolve().parents[3] / "shared" / "wild" / "nets"
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 4 dim: 6 dim: 7 } } } '
 BN = 'layer {{ name: "bn" type: "BatchNorm" bottom: "{0}" top: "{1}" batch_norm_param {{ eps: 0.01 }} }} '
@@ -261,3 +265,37 @@ def test_errors():
     param, lines = parse_net(DATA + conv() + conv("conv").replace('top: "conv"', 'top: "x"'))
     with Net((param, lines)) as net, pytest.raises(NetError, match="has 2 layers named 'conv': rename them"):
         fold_bn(param, net)
+
+
+@pytest.mark.skipif(not WILD.exists(), reason=f"the sample of public prototxts is not here: {WILD}")
+@pytest.mark.parametrize(
+    ("name", "folded", "kept"),
+    [
+        ("1976277169+caffe_seetaFace_Identification__*", 9, 0),
+        ("Trunpm+Micro-Attention-for-Micro-Expression__*", 10, 10),
+        ("shicai+MobileNet-Caffe__mobilenet_v2_deploy*", 106, 0),
+    ],
+)
+def test_nets_that_people_published(name, folded, kept):
+    (path,) = WILD.glob(name)
+    param, lines = read_net(path)
+    for layer in param.layer:
+        for shape in layer.input_param.shape:
+            shape.dim[0] = 1
+    random = np.random.default_rng(0)
+    with Net((param, lines), fill_params=False) as net:
+        for learned in net.learnable_params:
+            shape = learned.blob.shape
+            deviation = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.2
+            learned.blob.data[...] = random.normal(0, deviation, shape)
+        for layer in net.layers:
+            if layer.type == "BatchNorm":
+                layer.blobs[1].data[...] = random.uniform(1, 6, layer.blobs[1].shape)
+                layer.blobs[2].data[...] = 3
+            elif layer.type == "Scale" and layer.blobs:
+                layer.blobs[0].data[...] = random.uniform(0.4, 0.9, layer.blobs[0].shape)
+        result = fold_bn(param, net)
+        assert (len(result.into), len(result.kept)) == (folded, kept)
+        with Net((result.net, Lines.unknown()), fill_params=False) as other:
+            result.copy_to(other)
+            assert largest_difference(net, other, result)[2] < 2e-4

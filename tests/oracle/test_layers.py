@@ -15,6 +15,7 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
 from caffepy.testing import Tolerance, tolerance
 from caffepy.testing.compare import assert_close
+from tests.a_gpu import BACKENDS
 
 FOLDER = Path(__file__).parents[2] / ".." / "shared" / "oracle" / "layers"
 
@@ -70,30 +71,31 @@ def _blob(net: Net, name: str):
 
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
-@pytest.mark.parametrize("threads", [1, 2])
-def test_caffe_computed_the_same(path, threads):
+@pytest.mark.parametrize(("backend", "threads"), [("cpu", 2), *((name, 1) for name in BACKENDS)])
+def test_caffe_computed_the_same(path, backend, threads):
     groups, text, phase = load(path)
-    net = Net(parse_net(text, path.name), phase, get_backend("cpu", "float32", threads))
+    device = get_backend(backend, "float32", threads)
+    net = Net(parse_net(text, path.name), phase, device)
     for name, values in groups["in"].items():
         assert net.blobs[name].shape == values.shape
-        net.blobs[name].data[...] = values
+        net.blobs[name].data[...] = device.asarray(values)
     for name, values in groups["param"].items():
         assert _blob(net, name).shape == values.shape, f"shape of blob {name}"
-        _blob(net, name).data[...] = values
+        _blob(net, name).data[...] = device.asarray(values)
     assert {f"{n}/{i}" for n, blobs in net.params.items() for i in range(len(blobs))} == set(groups["param"])
     net.forward()
     # Caffe counts Input tops that no layer reads as outputs, in place or not.
     assert set(groups["out"]) == set(net.outputs)
     for name, values in groups["out"].items():
-        assert_close(net.blobs[name].data, values, _near(), f"output {name}")
+        assert_close(device.to_host(net.blobs[name].data), values, _near(), f"output {name}")
     for name, values in groups["state"].items():
-        assert_close(_blob(net, name).data, values, _near(), f"blob {name} after forward")
+        assert_close(device.to_host(_blob(net, name).data), values, _near(), f"blob {name} after forward")
     if groups["indiff"] or groups["paramdiff"]:
         for name, values in groups["topdiff"].items():
-            net.blobs[name].diff[...] = values
+            net.blobs[name].diff[...] = device.asarray(values)
         net.clear_param_diffs()
         net.backward()
     for name, values in groups["indiff"].items():
-        assert_close(net.blobs[name].diff, values, _near(), f"diff of bottom {name}")
+        assert_close(device.to_host(net.blobs[name].diff), values, _near(), f"diff of bottom {name}")
     for name, values in groups["paramdiff"].items():
-        assert_close(_blob(net, name).diff, values, _near(), f"diff of blob {name}")
+        assert_close(device.to_host(_blob(net, name).diff), values, _near(), f"diff of blob {name}")

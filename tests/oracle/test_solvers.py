@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffepy.devices import get_backend
 from caffepy.proto.read import read_solver
 from caffepy.solver import get_solver
 from caffepy.solver.solver import solver_class
@@ -67,21 +68,21 @@ def _steps(solver, count: int) -> np.ndarray:
     losses = []
     for _ in range(count):
         solver.step(1)
-        losses.append(float(solver.net.blobs["loss"].data))
+        losses.append(float(solver.backend.to_host(solver.net.blobs["loss"].data)))
     return np.array(losses)
 
 
 def _check_final(solver, final) -> None:
     for name, values in final.items():
         layer, _, index = name.rpartition("/")
-        got = solver.net.params[layer][int(index)].data
+        got = solver.backend.to_host(solver.net.params[layer][int(index)].data)
         np.testing.assert_allclose(got, values, rtol=0, atol=WEIGHT_ATOL, err_msg=f"final {name}")
 
 
 @pytest.mark.parametrize("name", READY)
-def test_a_run_has_caffes_losses_and_weights(name, at_oracle):
+def test_a_run_has_caffes_losses_and_weights(name, at_oracle, backend):
     losses, final = _recorded(name)
-    solver = get_solver(f"{name}.prototxt")
+    solver = get_solver(f"{name}.prototxt", get_backend(backend))
     try:
         solver.net.copy_from("init.caffemodel")
         got = _steps(solver, len(losses))
@@ -93,9 +94,9 @@ def test_a_run_has_caffes_losses_and_weights(name, at_oracle):
 
 
 @pytest.mark.parametrize(("name", "state"), [row for row in SNAPSHOTS if row[0] in READY])
-def test_a_run_goes_on_from_caffes_snapshot(name, state, at_oracle):
+def test_a_run_goes_on_from_caffes_snapshot(name, state, at_oracle, backend):
     losses, final = _recorded(name)
-    solver = get_solver(f"{name}.prototxt")
+    solver = get_solver(f"{name}.prototxt", get_backend(backend))
     try:
         solver.restore(state)
         assert solver.iter == 20

@@ -1,4 +1,4 @@
-"""Scripts as Caffe's users write them, with ``import caffe``, run unchanged on both kinds of device."""
+"""Scripts as Caffe's users write them, with ``import caffe``, run unchanged on all kinds of device."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from caffepy.aliases import alias_caffe
 from caffepy.data.mnist import convert_mnist
 from caffepy.devices import get_backend
 from caffepy.pycaffe import mode
+from tests.a_gpu import BACKENDS
 from tests.other_backend import OtherBackend
 from tests.pycaffe.nets import DEPLOY, make
 
@@ -36,11 +37,11 @@ def digits(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Run a script on the CPU and on the other device, each in a folder of its own; gives what it printed."""
+    """Run a script on each device, in a folder of its own; gives what it printed."""
 
     def both(name, *arguments):
         printed = []
-        for device in (get_backend("cpu"), OtherBackend()):
+        for device in (*map(get_backend, BACKENDS), OtherBackend()):
             folder = tmp_path / f"run{len(printed)}"
             folder.mkdir()
             with monkeypatch.context() as patch:
@@ -55,7 +56,8 @@ def run(tmp_path, monkeypatch, capsys):
             # A script's functions and its other names hold each other, and so its databases.
             gc.collect()
             printed.append(json.loads(capsys.readouterr().out))
-        same(*printed)
+        for other in printed[1:]:
+            same(printed[0], other)
         return printed[0]
 
     yield both

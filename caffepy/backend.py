@@ -37,7 +37,7 @@ import numpy as np
 from caffepy.errors import BackendError
 from caffepy.random import Stream
 
-__all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter", "Recorder"]
+__all__ = ["SMALLER", "Array", "Backend", "Budget", "Counter", "LossScale", "Recorder"]
 
 #: What to do about a net that is too large.
 SMALLER = "Make the batch, the images or num_output smaller, or use a larger machine."
@@ -75,6 +75,30 @@ class Recorder(ABC):
         """Forget what was recorded: shapes or arrays have changed."""
 
 
+class LossScale(ABC):
+    """The factor that keeps gradients within the range of float16: a loss's gradient begins with it, times its weight.
+
+    It lives on the device, as it is to change without the host's waiting: halved where gradients overflowed, which
+    leaves out that update, and doubled after many good ones (Micikevicius et al., "Mixed precision training", ICLR
+    2018, arXiv:1710.03740).
+    """
+
+    @abstractmethod
+    def seed(self, diff: Array, weight: float) -> None:
+        """``diff = weight * scale``, of a loss."""
+
+    @abstractmethod
+    def unscale(self, diff: Array) -> None:
+        """Divide the gradients of all learnable blobs by the scale, once before each update.
+
+        Where one of them is not finite the update op leaves all its arrays as they are.
+        """
+
+    @abstractmethod
+    def report(self) -> tuple[float, int]:
+        """The scale, and how many updates were left out so far; waits for the device."""
+
+
 class Backend(ABC):
     """One device: its arrays, its ops, its memory."""
 
@@ -92,6 +116,17 @@ class Backend(ABC):
     fetch_every: int = 1
     #: In flat arrays of several blobs each begins at a multiple of so many elements.
     alignment: int = 1
+    #: What layers run on that may keep their blobs in float16; None where all are of ``dtype``.
+    half: Backend | None = None
+
+    @property
+    def full(self) -> Backend:
+        """What keeps learnable blobs and sums: this one, but of a `half` the one that it is of."""
+        return self
+
+    def loss_scale(self) -> LossScale | None:
+        """What a training run scales its losses by; None where gradients have the range of float32."""
+        return None
 
     @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:

@@ -123,7 +123,7 @@ class Layer(ABC):
     def add_blob(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> Blob:
         """Append a learnable blob: from the prototxt's own ``blobs`` where it has them, else filled by ``filler``."""
         index = len(self.blobs)
-        blob = Blob(self.backend, tuple(shape))
+        blob = Blob(self.backend.full, tuple(shape))
         self.blobs.append(blob)
         # The filler's values are there until they are copied.
         filled = blob.unallocated if self.context.fill_params else 0

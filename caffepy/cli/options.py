@@ -19,6 +19,7 @@ __all__ = [
     "database_option",
     "open_backend",
     "parse_size",
+    "precision_options",
     "prepare_options",
     "pycaffe_flags",
     "resize_options",
@@ -43,6 +44,16 @@ def backend_options(function: Function) -> Function:
     return click.option("--threads", type=click.IntRange(min=1), help="Threads that compute; all cores unless given.")(
         function
     )
+
+
+def precision_options(function: Function) -> Function:
+    """-tf32 and -amp."""
+    function = click.option(
+        "--amp", is_flag=True, help="On a GPU: activations and products in float16, weights and sums in float32."
+    )(function)  # fmt: skip
+    return click.option(
+        "--tf32", is_flag=True, help="On a GPU: products of float32 by tensor cores, factors rounded to TF32."
+    )(function)  # fmt: skip
 
 
 def database_option(function: Function) -> Function:
@@ -140,21 +151,21 @@ def comma_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def open_backend(gpu: str, threads: int | None) -> Backend:
-    """The backend that -gpu and -threads ask for.
+def open_backend(gpu: str, threads: int | None, *, tf32: bool = False, amp: bool = False) -> Backend:
+    """The backend that -gpu and -threads ask for, and -tf32 and -amp.
 
     Raises:
-        BackendError: a GPU that is not there, or several; UsageError: a text that names none.
+        BackendError: a GPU that is not there, or several, or that cannot do this; UsageError: a text that names none.
     """
     from caffepy.devices import get_backend
     from caffepy.errors import BackendError
 
     if not gpu:
-        return get_backend("cpu", threads=threads)
+        return get_backend("cpu", threads=threads, tf32=tf32, amp=amp)
     if gpu != "all" and not re.fullmatch(r"\d+(,\d+)*", gpu):
         raise click.UsageError(f"-gpu takes a number, several with commas between, or all; got '{gpu}'.")
     if not gpu.isdigit():
         raise BackendError(
             f"-gpu {gpu}: this release of caffepy computes on one GPU at a time. Give its number: -gpu 0."
         )
-    return get_backend(f"gpu:{gpu}", threads=threads)
+    return get_backend(f"gpu:{gpu}", threads=threads, tf32=tf32, amp=amp)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, state_options, weights_options
+from caffepy.cli.options import (
+    backend_options,
+    comma_list,
+    open_backend,
+    precision_options,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.evaluation.net_evaluation import NetEvaluation
@@ -44,6 +51,7 @@ _BATCHES = 50
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
 @weights_options
 @backend_options
+@precision_options
 @state_options
 def command(model: str, weights: str, **flags: Any) -> None:
     """Run a net in the TEST phase over batches of its data, and show the mean of each output.
@@ -65,7 +73,7 @@ def command(model: str, weights: str, **flags: Any) -> None:
     # What is wrong with them should not be found after hours.
     names = read_labels(flags["labels_file"]) if flags["labels_file"] else None
     with logged() as err:
-        backend = open_backend(flags["gpu"], flags["threads"])
+        backend = open_backend(flags["gpu"], flags["threads"], tf32=flags["tf32"], amp=flags["amp"])
         with Net(
             model,
             caffe_pb2.TEST,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, state_options
+from caffepy.cli.options import backend_options, comma_list, open_backend, precision_options, state_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +27,7 @@ _log = logging.getLogger("caffepy")
 @click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
 @click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
 @backend_options
+@precision_options
 @state_options
 def command(
     model: str,
@@ -35,6 +36,8 @@ def command(
     allow_python_layers: bool,
     gpu: str,
     threads: int | None,
+    tf32: bool,
+    amp: bool,
     stage: str,
     level: int,
 ) -> None:
@@ -51,7 +54,7 @@ def command(
     from caffepy.proto import caffe_pb2
 
     with logged():
-        backend = open_backend(gpu, threads)
+        backend = open_backend(gpu, threads, tf32=tf32, amp=amp)
         number = caffe_pb2.Phase.Value(phase.upper())
         with Net(
             model,

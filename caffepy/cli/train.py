@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import ARGUMENTS, CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, state_options, weights_options
+from caffepy.cli.options import (
+    backend_options,
+    comma_list,
+    open_backend,
+    precision_options,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +47,8 @@ class _Flags:
     seed: int | None
     gpu: str
     threads: int | None
+    tf32: bool
+    amp: bool
     stage: str
     level: int
     sigint_effect: str
@@ -68,6 +77,7 @@ class _Flags:
 @click.option("--run-dir", default="", metavar="FOLDER", help="For log, metrics and curves. [default: the snapshots']")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Instead of the solver's random_seed.")
 @backend_options
+@precision_options
 @state_options
 @click.option("--sigint-effect", type=_EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
 @click.option("--sighup-effect", type=_EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
@@ -226,7 +236,7 @@ def _train(
     from caffepy.solver import get_solver
 
     data = _data_options(flags)
-    backend = open_backend(flags.gpu, flags.threads)
+    backend = open_backend(flags.gpu, flags.threads, tf32=flags.tf32, amp=flags.amp)
     metrics = Metrics(folder / "metrics.jsonl")
     with ExitStack() as stack:
         signals = stack.enter_context(Signals(flags.sigint_effect, flags.sighup_effect, out.is_terminal))

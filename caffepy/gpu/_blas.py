@@ -26,6 +26,7 @@ _TYPES: dict[str, tuple[int, int, Any]] = {
     "float32": (0, 68, ctypes.c_float),
     "float64": (1, 70, ctypes.c_double),
 }
+_TF32 = 77
 # Sums of halves stay in float also where a product is split between blocks.
 _DISALLOW_REDUCED_PRECISION_REDUCTION = 16
 _DEFAULT_ALGORITHM = -1
@@ -69,7 +70,9 @@ class Blas:
             self._call("cublasSetWorkspace_v2", self._handle, ctypes.c_void_p(self._workspace.data.ptr), _WORKSPACE)
             self._stream = stream
 
-    def product(self, left: Array, right: Array, out: Array, left_t: bool, right_t: bool, add: bool) -> None:
+    def product(
+        self, left: Array, right: Array, out: Array, left_t: bool, right_t: bool, add: bool, tf32: bool
+    ) -> None:
         """See the function `product`."""
         rows, columns = out.shape[-2:]
         depth = left.shape[-2 if left_t else -1]
@@ -79,7 +82,10 @@ class Blas:
             if not add:
                 out.fill(0)
             return
-        stored, computed, number = _TYPES[out.dtype.name]
+        read, computed, number = _TYPES[left.dtype.name]
+        written, _, _ = _TYPES[out.dtype.name]
+        if tf32 and left.dtype == np.float32:
+            computed = _TF32
         self._use_current_stream()
         # cuBLAS counts by columns, and so sees every matrix transposed: out^T = right^T left^T.
         self._call(
@@ -91,10 +97,10 @@ class Blas:
             rows,
             depth,
             ctypes.byref(number(1)),
-            *_operand(right, stored),
-            *_operand(left, stored),
+            *_operand(right, read),
+            *_operand(left, read),
             ctypes.byref(number(add)),
-            *_operand(out, stored),
+            *_operand(out, written),
             out.shape[0] if out.ndim == 3 else 1,
             computed,
             _DEFAULT_ALGORITHM,
@@ -102,13 +108,19 @@ class Blas:
 
 
 def product(
-    left: Array, right: Array, out: Array, left_t: bool = False, right_t: bool = False, add: bool = False
+    left: Array,
+    right: Array,
+    out: Array,
+    left_t: bool = False,
+    right_t: bool = False,
+    add: bool = False,
+    tf32: bool = False,
 ) -> None:
     """``out = left right``, or ``out += left right`` where ``add``; started on CuPy's current stream.
 
-    Matrices (rows, columns), or as many of them as out has, (count, rows, columns); all of one dtype, each row
-    contiguous. A factor of two axes counts for all of out's. float32 is computed in float32, not in TF32; float16 is
-    added up in float32; float64 in float64.
+    Matrices (rows, columns), or as many of them as out has, (count, rows, columns); all of one dtype, except that
+    out may be float32 for factors in float16; each row contiguous. A factor of two axes counts for all of out's.
+    float32 is computed in float32, unless ``tf32``; float16 is added up in float32; float64 in float64.
 
     Args:
         left: (rows, depth), or (depth, rows) where ``left_t``.
@@ -116,8 +128,9 @@ def product(
         out: (rows, columns).
         left_t, right_t: the factor comes transposed.
         add: keep what is in ``out``. Otherwise it is not read and may hold anything.
+        tf32: factors in float32 may be rounded to TF32, 10 bits behind the point.
     """
-    _blas().product(left, right, out, left_t, right_t, add)
+    _blas().product(left, right, out, left_t, right_t, add, tf32)
 
 
 def _operand(matrix: Array, stored: int) -> tuple[Any, ...]:

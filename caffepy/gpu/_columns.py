@@ -61,12 +61,14 @@ class Columns:
         self._geometry.plan(x_shape, y_shape)
         self._images, self._places = x_shape[0], math.prod(y_shape[2:])
         self._depth = x_shape[1] * self._geometry.taps
+        # Filters in float16, where x is.
+        self._rounded = self._num_output * self._depth // self._group if self._gpu.dtype == np.float16 else 0
         image_bytes = max((self._depth + self._num_output) * self._places * self._gpu.dtype.itemsize, 1)
         self._together = max(1, min(_COLS_BYTES // image_bytes, self._images))
         self._memory()
 
     def _memory(self) -> Array:
-        return self._gpu.scratch(((self._depth + self._num_output) * self._together * self._places,))
+        return self._gpu.scratch(((self._depth + self._num_output) * self._together * self._places + self._rounded,))
 
     def _part(self, memory: Array, images: int) -> _Part:
         span = images * self._places
@@ -86,6 +88,15 @@ class Columns:
     def _filters(self, w: Array) -> Array:
         return w.reshape(self._group, self._num_output // self._group, self._depth // self._group)
 
+    def _factors(self, w: Array) -> Array:
+        """`_filters`, or for products of float16 a copy rounded to it, behind the images' memory."""
+        if not self._rounded:
+            return self._filters(w)
+        memory = self._memory()
+        rounded = memory[memory.size - self._rounded :]
+        self._gpu.kernels("gemm").elements("gemm_round", w.size, w, rounded)
+        return self._filters(rounded)
+
     def _unfold(self, x: Array, cols: Array) -> None:
         self._geometry.unfold(x, cols, self._places, len(x) * self._places)
 
@@ -103,12 +114,12 @@ class Columns:
         """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
         if not out.size:
             return
-        filters = self._filters(w)
+        filters = self._factors(w)
         for some, (cols, packed) in self._parts():
             y = out[some]
             self._unfold(x[some], cols)
             result = y.reshape(packed.shape) if len(y) == 1 else packed
-            product(filters, cols, result)
+            product(filters, cols, result, tf32=self._gpu.tf32)
             if b is not None or len(y) > 1:
                 bias = np.uintp(0) if b is None else b
                 self._kernels.launch("conv_unpack", blocks_for(y.size), (result, bias, y, *self._sizes(y)))
@@ -118,9 +129,9 @@ class Columns:
         if not dy.size:
             out.fill(0)
             return
-        filters = self._filters(w)
+        filters = self._factors(w)
         for some, (cols, packed) in self._parts():
-            product(filters, self._pack(dy[some], packed), cols, left_t=True)
+            product(filters, self._pack(dy[some], packed), cols, left_t=True, tf32=self._gpu.tf32)
             self._geometry.fold(cols, out[some], self._places, len(dy[some]) * self._places)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
@@ -130,4 +141,4 @@ class Columns:
         filters = self._filters(out)
         for some, (cols, packed) in self._parts():
             self._unfold(x[some], cols)
-            product(self._pack(dy[some], packed), cols, filters, right_t=True, add=True)
+            product(self._pack(dy[some], packed), cols, filters, right_t=True, add=True, tf32=self._gpu.tf32)

@@ -118,14 +118,16 @@ def _handle(cudnn: Any) -> _Handle:
 _choices: dict[Any, tuple[int, float]] = {}
 
 
-def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any]) -> Plan:
+def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False) -> Plan:
     """The plan of a pass on the current device for this thread.
 
     Args:
         what: "forward" reads x, w and writes y; "biased" reads b (1, num_output, 1, 1) too; "data" reads dy, w and
-            writes dx; "filter" reads x, dy and writes dw.
+            writes dx; "filter" reads x, dy and writes dw; "rounded filter"
+            writes it in ``dtype``.
         shapes: of the convolution.
-        dtype: of all arrays: float32, computed without TF32, or float16, added up in float32.
+        dtype: of all arrays: float32, or float16, added up in float32; of float16 dw is float32.
+        tf32: tensor cores may round float32 factors to TF32.
 
     Raises:
         Refused: cuDNN has no plan for it.
@@ -136,13 +138,13 @@ def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any]) -> Plan:
     device = cupy.cuda.runtime.getDevice()
     try:
         handle = _handle(cudnn)
-        key = device, what, shapes, dtype.name
+        key = device, what, shapes, dtype.name, tf32
         if key not in handle.plans:
             if len(handle.plans) >= _MOST_PLANS:
                 del handle.plans[next(iter(handle.plans))]
             if key not in _choices:
-                _choices[key] = _choose(handle, what, shapes, dtype)
-            handle.plans[key] = Plan(handle, what, shapes, dtype, *_choices[key])
+                _choices[key] = _choose(handle, what, shapes, dtype, tf32)
+            handle.plans[key] = Plan(_graph(handle, what, shapes, dtype, tf32), handle, *_choices[key])
         return handle.plans[key]
     except (cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError) as error:
         # The rest is what each of its engines says.
@@ -157,13 +159,10 @@ class Plan:
         milliseconds: that it took; infinite where there was no memory to try.
     """
 
-    def __init__(
-        self, handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any], index: int, milliseconds: float
-    ) -> None:
-        self._handle = handle
-        self.milliseconds = milliseconds
+    def __init__(self, graph: Any, handle: _Handle, index: int, milliseconds: float) -> None:
         # A graph of its own, for one keeps all plans that were ever built in it.
-        self._graph = _graph(handle, what, shapes, dtype)
+        self._graph, self._handle = graph, handle
+        self.milliseconds = milliseconds
         self._graph.build_plan_at_index(index)
         self.workspace: int = self._graph.get_workspace_size()
 
@@ -184,10 +183,11 @@ def _dims(what: str, shapes: Shapes) -> tuple[list[Shape], Shape]:
         "biased": ([shapes.x, shapes.w, bias], shapes.y),
         "data": ([shapes.y, shapes.w], shapes.x),
         "filter": ([shapes.x, shapes.y], shapes.w),
+        "rounded filter": ([shapes.x, shapes.y], shapes.w),
     }[what]
 
 
-def _graph(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> Any:
+def _graph(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False) -> Any:
     """The graph of a pass, with plans proposed that keep the precision and give the same bits each time."""
     cudnn = handle.cudnn
     stored = cudnn.data_type.HALF if dtype == np.float16 else cudnn.data_type.FLOAT
@@ -207,13 +207,14 @@ def _graph(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> 
     else:
         out = graph.conv_wgrad(image=inputs[0], loss=inputs[1], **places)
     # Left to itself the frontend takes any gradient for that of one group.
-    out.set_output(True).set_data_type(stored).set_dim(list(written)).set_stride(_packed(written)).set_uid(OUT)
+    kind = computed if what == "filter" else stored
+    out.set_output(True).set_data_type(kind).set_dim(list(written)).set_stride(_packed(written)).set_uid(OUT)
     graph.validate()
     graph.build_operation_graph()
     graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
     notes = cudnn.numerical_note
     unwanted = [notes.NONDETERMINISTIC, notes.REDUCED_PRECISION_REDUCTION]
-    if dtype == np.float32:
+    if dtype == np.float32 and not tf32:
         # Tensor cores round floats to TF32.
         unwanted += [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS]
     graph.deselect_numeric_notes(unwanted)
@@ -222,13 +223,15 @@ def _graph(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> 
     return graph
 
 
-def _candidates(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> tuple[Any, list[int]]:
+def _candidates(
+    handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False
+) -> tuple[Any, list[int]]:
     """The graph of a pass, and the numbers of plans that were built in it.
 
     Raises:
         Refused: there are none.
     """
-    graph = _graph(handle, what, shapes, dtype)
+    graph = _graph(handle, what, shapes, dtype, tf32)
     found, reason = [], "no plan"
     for index in range(graph.get_execution_plan_count()):
         try:
@@ -244,14 +247,15 @@ def _candidates(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]
     return graph, found
 
 
-def _choose(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any]) -> tuple[int, float]:
+def _choose(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False) -> tuple[int, float]:
     """The number of the fastest plan and its milliseconds, timed on the device."""
-    graph, found = _candidates(handle, what, shapes, dtype)
+    graph, found = _candidates(handle, what, shapes, dtype, tf32)
     workspace = max(graph.get_workspace_size(), *map(graph.get_workspace_size_plan_at_index, found))
     read, written = _dims(what, shapes)
     try:
         # Whatever lies there: no plan's speed depends on it.
-        memory = [cupy.empty(dim, dtype) for dim in (*read, written)] + [cupy.empty(max(workspace, 1), np.uint8)]
+        memory = [cupy.empty(dim, dtype) for dim in read]
+        memory += [cupy.empty(written, np.float32), cupy.empty(max(workspace, 1), np.uint8)]
     except cupy.cuda.memory.OutOfMemoryError:
         return found[0], math.inf
     pointers = {i: array.data.ptr for i, array in enumerate(memory[: len(read)], 1)} | {OUT: memory[-2].data.ptr}

@@ -63,7 +63,8 @@ class CudnnConv:
         try:
             if len(x) > 5:
                 raise Refused("it knows three spatial axes at most")
-            self._plans = {what: plan_for(what, shapes, self._gpu.dtype) for what in ("forward", "data", "filter")}
+            self._plans = {what: self._plan_for(what, shapes) for what in ("forward", "data")}
+            self._plans["filter"] = self._filter_plan(shapes)
         except Refused as refusal:
             _log.info(
                 "cuDNN does not do the convolution of x %s with w %s, stride %s, pad %s, dilation %s, by groups of %d "
@@ -74,15 +75,29 @@ class CudnnConv:
         self._biased = self._biased_plan(shapes)
         if self._biased:
             self._plans["biased"] = self._biased
-        self._filter_bytes = _padded(self._gpu.dtype.itemsize * math.prod(w))
+        self._filter_bytes = _padded(self._gpu.full.dtype.itemsize * math.prod(w))
         for plan in self._plans.values():
             self._memory(plan)
         return True
 
+    def _plan_for(self, what: str, shapes: Shapes) -> Plan:
+        return plan_for(what, shapes, self._gpu.dtype, self._gpu.tf32)
+
+    def _filter_plan(self, shapes: Shapes) -> Plan:
+        """Of float16 with dw in float32, which cuDNN has for whole eights of channels, or else with dw in float16."""
+        self._part_dtype = self._gpu.full.dtype
+        try:
+            return self._plan_for("filter", shapes)
+        except Refused:
+            if self._gpu.full is self._gpu:
+                raise
+            self._part_dtype = self._gpu.dtype
+            return self._plan_for("rounded filter", shapes)
+
     def _biased_plan(self, shapes: Shapes) -> Plan | None:
         """That adds the bias in one go: for many numbers of channels cuDNN has none, or one that is much slower."""
         try:
-            plan = plan_for("biased", shapes, self._gpu.dtype)
+            plan = self._plan_for("biased", shapes)
         except Refused:
             return None
         return None if self._plans["forward"].milliseconds < plan.milliseconds * _BIAS_PASS else plan
@@ -98,9 +113,9 @@ class CudnnConv:
         plan = together or self._plans["forward"]
         memory = self._memory(plan).data.ptr
         filters = memory + _padded(plan.workspace)
-        pointers = {1: x.data.ptr, 2: _where(w, filters), OUT: out.data.ptr}
+        pointers = {1: x.data.ptr, 2: self._where(w, filters), OUT: out.data.ptr}
         if together:
-            pointers[3] = _where(b, filters + self._filter_bytes)
+            pointers[3] = self._where(b, filters + self._filter_bytes)
         plan.execute(pointers, memory)
         if b is not None and not together:
             sizes = (np.int32(size) for size in (len(out), self._num_output, math.prod(out.shape[2:])))
@@ -110,7 +125,7 @@ class CudnnConv:
         """``out`` (N, C, *spatial) is overwritten."""
         plan = self._plans["data"]
         memory = self._memory(plan).data.ptr
-        w_at = _where(w, memory + _padded(plan.workspace))
+        w_at = self._where(w, memory + _padded(plan.workspace))
         plan.execute({1: dy.data.ptr, 2: w_at, OUT: out.data.ptr}, memory)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
@@ -118,16 +133,22 @@ class CudnnConv:
         plan = self._plans["filter"]
         memory = self._memory(plan)
         begin = _padded(plan.workspace)
-        part = memory[begin : begin + out.nbytes].view(out.dtype)
+        part = memory[begin : begin + out.size * self._part_dtype.itemsize].view(self._part_dtype)
         plan.execute({1: x.data.ptr, 2: dy.data.ptr, OUT: part.data.ptr}, memory.data.ptr)
-        self._kernels.elements("conv_add", out.size, part, out)
+        add = "conv_add" if part.dtype == out.dtype else "conv_add_rounded"
+        self._kernels.elements(add, out.size, part, out)
 
+    def _where(self, array: Array, room: int) -> int:
+        """Its address, or that of a copy in ``room``: learnable blobs lie in one flat array, and begin anywhere.
 
-def _where(array: Array, room: int) -> int:
-    """Its address, or that of a copy in ``room``: learnable blobs lie in one flat array, and begin anywhere."""
-    address: int = array.data.ptr
-    if address % _ALIGN == 0:
-        return address
-    stream = cupy.cuda.get_current_stream().ptr
-    cupy.cuda.runtime.memcpyAsync(room, address, array.nbytes, cupy.cuda.runtime.memcpyDeviceToDevice, stream)
-    return room
+        For products of float16 the copy is rounded to it.
+        """
+        address: int = array.data.ptr
+        if array.dtype != self._gpu.dtype:
+            self._gpu.kernels("gemm").elements("gemm_round", array.size, array, np.uintp(room))
+        elif address % _ALIGN == 0:
+            return address
+        else:
+            stream = cupy.cuda.get_current_stream().ptr
+            cupy.cuda.runtime.memcpyAsync(room, address, array.nbytes, cupy.cuda.runtime.memcpyDeviceToDevice, stream)
+        return room

@@ -6,7 +6,10 @@ import cupy
 
 from caffepy.errors import BackendError
 
-__all__ = ["check_device", "version_text"]
+__all__ = ["check_capability", "check_device", "version_text"]
+
+# The first compute capabilities with tensor cores, for float16 and for TF32.
+_FOR_HALF, _FOR_TF32 = 70, 80
 
 
 def check_device(index: int) -> None:
@@ -29,6 +32,23 @@ def check_device(index: int) -> None:
             f"device 'gpu:{index}': {there if count else 'no GPU is seen'}. 'caffepy device-query' lists them; "
             "CUDA_VISIBLE_DEVICES hides those that it does not name."
         )
+
+
+def check_capability(index: int, tf32: bool, amp: bool) -> None:
+    """
+    Raises:
+        BackendError: the device has no tensor cores for what is asked for.
+    """
+    found = int(cupy.cuda.Device(index).compute_capability)
+    for asked, name, least, first in (
+        (tf32, "tf32", _FOR_TF32, "Ampere (A100, RTX 30)"),
+        (amp, "amp", _FOR_HALF, "Volta (V100, T4, RTX 20)"),
+    ):
+        if asked and found < least:
+            raise BackendError(
+                f"device 'gpu:{index}': --{name} needs compute capability {least / 10:.1f}, {first} or newer; this GPU "
+                f"has {found / 10:.1f}. Leave --{name} out."
+            )
 
 
 def version_text(number: int) -> str:

@@ -78,7 +78,8 @@ class GraphRecorder(Recorder):
             self._graph = None
             _log.info("The pass is not recorded as a CUDA graph, but started kernel by kernel: %s", self._why_not)
             return False
-        self._held = self._backend.arena
+        half = self._backend.half
+        self._held = [self._backend.arena, half.arena if isinstance(half, type(self._backend)) else None]
         self._graph.upload(cupy.cuda.get_current_stream())
         _log.info("The pass is recorded as a CUDA graph.")
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,11 +13,12 @@ import cupy
 import numpy as np
 
 import caffepy.gpu as ops
-from caffepy.backend import Array, Backend, Counter, Recorder
+from caffepy.backend import Array, Backend, Counter, LossScale, Recorder
 from caffepy.errors import BackendError
 from caffepy.gpu._deferred import Deferred
 from caffepy.gpu._kernels import Kernels
-from caffepy.gpu._open import check_device
+from caffepy.gpu._loss_scale import DeviceLossScale
+from caffepy.gpu._open import check_capability, check_device
 from caffepy.gpu._recorder import GraphRecorder
 
 __all__ = ["GpuBackend"]
@@ -34,9 +36,11 @@ class GpuBackend(Backend):
         index: of the device, from 0.
         dtype: of blobs.
         threads: how many threads the host uses for data; the ops do not.
+        tf32: products of float32 may round their factors to TF32.
+        amp: have a `half`, with blobs in float16.
 
     Raises:
-        BackendError: no such device, or no driver.
+        BackendError: no such device, no driver, or a device that is too old for ``tf32`` or ``amp``.
     """
 
     # So much work that the device does not run out of it while the host looks.
@@ -44,7 +48,9 @@ class GpuBackend(Backend):
     # cuDNN reads 16 bytes at a time, and cuBLAS is fastest with whole lines of the cache.
     alignment = 64
 
-    def __init__(self, index: int, dtype: str = "float32", threads: int | None = None) -> None:
+    def __init__(
+        self, index: int, dtype: str = "float32", threads: int | None = None, tf32: bool = False, amp: bool = False
+    ) -> None:
         check_device(index)
         self.xp = cupy
         self.ops = ops
@@ -55,7 +61,28 @@ class GpuBackend(Backend):
         #: Not mirrored: what `scratch` gives parts of.
         self.arena: Array = None
         self._deferred = Deferred()
+        self._of: GpuBackend | None = None
+        #: For ops: whether products may round to TF32, and 0 on the device where updates are to be left out, else 1.
+        self.tf32 = tf32
+        self.go: Array = None
         self.use()
+        check_capability(index, tf32, amp)
+        if amp:
+            self.go = cupy.ones(1, np.int64)
+            self.half = self._as_half()
+
+    def _as_half(self) -> GpuBackend:
+        half = copy.copy(self)
+        half.dtype, half._of = np.dtype(np.float16), self
+        half.arena = None
+        return half
+
+    @property
+    def full(self) -> GpuBackend:
+        return self._of or self
+
+    def loss_scale(self) -> LossScale | None:
+        return DeviceLossScale(self) if self.half else None
 
     def use(self) -> None:
         cupy.cuda.runtime.setDevice(self._index)

@@ -47,15 +47,15 @@ extern "C" __global__ void batch_norm_squares(const Real* x, const double* sums,
 }
 
 extern "C" __global__ void batch_norm_forward(
-    const Real* x, const double* sums, const double* squares, Channels sizes, double eps, Real* mean, Real* var,
+    const Real* x, const double* sums, const double* squares, Channels sizes, double eps, Sum* mean, Sum* var,
     double* factor, Real* normal, Real* y) {
     const Piece mine = piece_of_block(sizes);
     const double centre = sum_of_pieces(sums, mine.channel, sizes.pieces) / count_of(sizes);
     const double variance = sum_of_pieces(squares, mine.channel, sizes.pieces) / count_of(sizes);
     const double scale = 1 / sqrt(variance + eps);
     if (mine.piece == 0 && threadIdx.x == 0) {
-        mean[mine.channel] = (Real)(Sum)centre;
-        var[mine.channel] = (Real)(Sum)variance;
+        mean[mine.channel] = (Sum)centre;
+        var[mine.channel] = (Sum)variance;
         factor[mine.channel] = scale;
     }
     for (unsigned int i = mine.begin + threadIdx.x; i < mine.end; i += blockDim.x) {
@@ -67,10 +67,10 @@ extern "C" __global__ void batch_norm_forward(
 }
 
 extern "C" __global__ void batch_norm_forward_global(
-    const Real* x, const Real* mean, const Real* var, Channels sizes, double eps, double* factor, Real* y) {
+    const Real* x, const Sum* mean, const Sum* var, Channels sizes, double eps, double* factor, Real* y) {
     const Piece mine = piece_of_block(sizes);
-    const double centre = (double)(Sum)mean[mine.channel];
-    const double scale = 1 / sqrt((double)(Sum)var[mine.channel] + eps);
+    const double centre = (double)mean[mine.channel];
+    const double scale = 1 / sqrt((double)var[mine.channel] + eps);
     if (mine.piece == 0 && threadIdx.x == 0) {
         factor[mine.channel] = scale;
     }

@@ -3,21 +3,23 @@
 // Images lie one after the other, y (N, M, places), or side by side, as one product makes them: packed (M, N, places).
 // All of this has fewer than 2^31 elements (blob.py), so places are worked out in 32 bits.
 
+// Learnable blobs and their gradients are stored as `Sum`.
+
 // y[n, m, p] = packed[m, n, p] + b[m]; b may be null; y may be packed where N is 1.
-extern "C" __global__ void conv_unpack(const Real* packed, const Real* b, Real* y, int images, int filters, int places) {
+extern "C" __global__ void conv_unpack(const Real* packed, const Sum* b, Real* y, int images, int filters, int places) {
     FOR_EACH(i, (Index)images * filters * places) {
         const unsigned int plane = (unsigned int)i / places, place = (unsigned int)i % places;
         const unsigned int image = plane / filters, filter = plane % filters;
         const Sum value = packed[((Index)filter * images + image) * places + place];
-        y[i] = (Real)(b ? value + (Sum)b[filter] : value);
+        y[i] = (Real)(b ? value + b[filter] : value);
     }
 }
 
 // y[n, m, p] += b[m].
-extern "C" __global__ void conv_add_bias(Real* y, const Real* b, int images, int filters, int places) {
+extern "C" __global__ void conv_add_bias(Real* y, const Sum* b, int images, int filters, int places) {
     FOR_EACH(i, (Index)images * filters * places) {
         const unsigned int plane = (unsigned int)i / places;
-        y[i] = (Real)((Sum)y[i] + (Sum)b[plane % filters]);
+        y[i] = (Real)((Sum)y[i] + b[plane % filters]);
     }
 }
 
@@ -31,12 +33,16 @@ extern "C" __global__ void conv_pack(const Real* y, Real* packed, int images, in
 }
 
 // dw[i] += part[i].
-extern "C" __global__ void conv_add(const Real* part, Real* dw, Index count) {
-    FOR_EACH(i, count) dw[i] = (Real)((Sum)dw[i] + (Sum)part[i]);
+extern "C" __global__ void conv_add(const Sum* part, Sum* dw, Index count) {
+    FOR_EACH(i, count) dw[i] += part[i];
+}
+
+extern "C" __global__ void conv_add_rounded(const Real* part, Sum* dw, Index count) {
+    FOR_EACH(i, count) dw[i] += (Sum)part[i];
 }
 
 // db[m] += sum over n, p of dy[n, m, p], in double and always in the same order: a block of 512 threads for each m.
-extern "C" __global__ void conv_bias_gradient(const Real* dy, Real* db, int images, int filters, int places) {
+extern "C" __global__ void conv_bias_gradient(const Real* dy, Sum* db, int images, int filters, int places) {
     __shared__ double sums[512];
     const int filter = blockIdx.x, thread = threadIdx.x;
     double sum = 0;
@@ -51,5 +57,5 @@ extern "C" __global__ void conv_bias_gradient(const Real* dy, Real* db, int imag
         if (thread < half) sums[thread] += sums[thread + half];
         __syncthreads();
     }
-    if (thread == 0) db[filter] = (Real)(Sum)((double)(Sum)db[filter] + sums[0]);
+    if (thread == 0) db[filter] = (Sum)((double)db[filter] + sums[0]);
 }

@@ -1,7 +1,14 @@
 #include "_types.cuh"
 
+// Learnable blobs and their gradients are stored as `Sum`.
+
+// Of weights, for products of halves.
+extern "C" __global__ void gemm_round(const Sum* w, Real* rounded, Index count) {
+    FOR_EACH(i, count) rounded[i] = (Real)w[i];
+}
+
 // y[m, n] += b[n]; y (rows, columns). A row of the grid goes through rows of y.
-extern "C" __global__ void gemm_add_bias(Real* y, const Real* b, int rows, int columns) {
+extern "C" __global__ void gemm_add_bias(Real* y, const Sum* b, int rows, int columns) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= columns) return;
     const Sum bias = b[column];
@@ -13,7 +20,7 @@ extern "C" __global__ void gemm_add_bias(Real* y, const Real* b, int rows, int c
 
 // db[n] += sum over m of dy[m, n], in double and always in the same order. A block of 32 x 16 threads has 32 columns, of
 // which each warp adds up every sixteenth row.
-extern "C" __global__ void gemm_bias_gradient(const Real* dy, Real* db, int rows, int columns) {
+extern "C" __global__ void gemm_bias_gradient(const Real* dy, Sum* db, int rows, int columns) {
     __shared__ double sums[16][33];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int column = blockIdx.x * 32 + lane;
@@ -25,6 +32,6 @@ extern "C" __global__ void gemm_bias_gradient(const Real* dy, Real* db, int rows
     __syncthreads();
     if (warp == 0 && column < columns) {
         for (int other = 1; other < 16; other++) sum += sums[other][lane];
-        db[column] = (Real)(Sum)((double)(Sum)db[column] + sum);
+        db[column] = (Sum)((double)db[column] + sum);
     }
 }

@@ -30,15 +30,27 @@ class InnerProduct:
     """
 
     def __init__(self, backend: Backend, transpose: bool) -> None:
-        self._kernels = cast("GpuBackend", backend).kernels("gemm")
+        self._gpu = cast("GpuBackend", backend)
+        self._kernels = self._gpu.kernels("gemm")
         self._transpose = transpose
+        self._halves = self._gpu.dtype == np.float16
 
     def plan(self, x_shape: tuple[int, int], y_shape: tuple[int, int]) -> None:
-        """Nothing to prepare: cuBLAS takes any shape."""
+        """Reserve room for weights in float16, where x is; else there is nothing to prepare: cuBLAS takes any shape."""
+        if self._halves:
+            self._gpu.scratch((x_shape[1] * y_shape[1],))
+
+    def _factor(self, w: Array) -> Array:
+        """``w``, or for products of float16 a copy rounded to it."""
+        if not self._halves:
+            return w
+        rounded = self._gpu.scratch(w.shape)
+        self._kernels.elements("gemm_round", w.size, w, rounded)
+        return rounded
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten."""
-        product(x, w, out, right_t=not self._transpose)
+        product(x, self._factor(w), out, right_t=not self._transpose, tf32=self._gpu.tf32)
         if b is not None and out.size:
             rows, columns = out.shape
             blocks = (-(-columns // THREADS), min(rows, _MOST_ROWS))
@@ -46,12 +58,12 @@ class InnerProduct:
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (M, K) is overwritten."""
-        product(dy, w, out, right_t=self._transpose)
+        product(dy, self._factor(w), out, right_t=self._transpose, tf32=self._gpu.tf32)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""
         left, right = (x, dy) if self._transpose else (dy, x)
-        product(left, right, out, left_t=True, add=True)
+        product(left, right, out, left_t=True, add=True, tf32=self._gpu.tf32)
 
     def backward_bias(self, dy: Array, out: Array) -> None:
         """Adds to ``out`` (N,)."""

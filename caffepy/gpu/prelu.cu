@@ -1,18 +1,18 @@
 #include "_types.cuh"
 #include "_channels.cuh"
 
-extern "C" __global__ void prelu_forward(const Real* x, const Real* w, int channels, int inner, Real* y, Index count) {
+extern "C" __global__ void prelu_forward(const Real* x, const Sum* w, int channels, int inner, Real* y, Index count) {
     FOR_EACH(i, count) {
         const Sum value = x[i];
-        y[i] = (Real)(value > 0 ? value : (Sum)w[(unsigned int)i / inner % channels] * value);
+        y[i] = (Real)(value > 0 ? value : w[(unsigned int)i / inner % channels] * value);
     }
 }
 
 extern "C" __global__ void prelu_backward(
-    const Real* x, const Real* dy, const Real* w, int channels, int inner, Real* dx, Index count) {
+    const Real* x, const Real* dy, const Sum* w, int channels, int inner, Real* dx, Index count) {
     FOR_EACH(i, count) {
         const Sum grad = dy[i];
-        dx[i] = (Real)((Sum)x[i] > 0 ? grad : (Sum)w[(unsigned int)i / inner % channels] * grad);
+        dx[i] = (Real)((Sum)x[i] > 0 ? grad : w[(unsigned int)i / inner % channels] * grad);
     }
 }
 
@@ -43,8 +43,8 @@ extern "C" __global__ void prelu_sum(const Real* x, const Real* dy, Channels siz
 }
 
 // The sums of `pieces` each into the slopes: of a channel, or, where all have one slope, of all channels.
-extern "C" __global__ void prelu_add(const double* sums, int pieces, Real* dw, Index count) {
+extern "C" __global__ void prelu_add(const double* sums, int pieces, Sum* dw, Index count) {
     FOR_EACH(c, count) {
-        dw[c] = (Real)((double)(Sum)dw[c] + sum_of_pieces(sums, c, pieces));
+        dw[c] = (Sum)((double)dw[c] + sum_of_pieces(sums, c, pieces));
     }
 }

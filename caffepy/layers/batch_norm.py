@@ -46,8 +46,8 @@ class BatchNorm(Layer):
                     "Cannot configure batch normalization statistics as layer parameters. Set lr_mult: 0 in param "
                     f"{i} of the layer or remove it; got {self.param.param[i].lr_mult:g}."
                 )
-        self.mean = self.backend.zeros((self.channels,))
-        self.variance = self.backend.zeros((self.channels,))
+        self.mean = self.backend.full.zeros((self.channels,))
+        self.variance = self.backend.full.zeros((self.channels,))
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape

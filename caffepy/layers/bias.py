@@ -28,7 +28,7 @@ class Bias(Layer):
         self.given_axis = param.axis
         if len(bottom) == 1:
             self.add_blob(learned_shape(self, bottom[0], param.axis, param.num_axes, "bias"), param.filler)
-        self.total = self.backend.empty((0,))
+        self.total = self.backend.full.empty((0,))
 
     def _bias(self, bottom: list[Blob]) -> Blob:
         return bottom[1] if len(bottom) > 1 else self.blobs[0]
@@ -38,7 +38,7 @@ class Bias(Layer):
         self.shape = outer_middle_inner(self, bottom[0], bias, self.given_axis, "bias")
         top[0].reshape(*bottom[0].shape)
         if self.total.size != bias.count:
-            self.total = self.backend.empty((bias.count,))
+            self.total = self.backend.full.empty((bias.count,))
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         b = self._bias(bottom).data.reshape(1, -1, 1)
@@ -48,7 +48,7 @@ class Bias(Layer):
         dy = top[0].diff.reshape(self.shape)
         learned = len(bottom) == 1
         if self.param_propagate_down[0] if learned else propagate_down[1]:
-            self.xp.sum(dy, axis=(0, 2), out=self.total)
+            self.xp.sum(dy, axis=(0, 2), dtype=self.total.dtype, out=self.total)
             diff = self._bias(bottom).diff.reshape(-1)
             if learned:
                 diff += self.total

@@ -31,7 +31,7 @@ class Deconvolution(ConvolutionBase):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().setup(bottom, top)
-        self.bias_sum = self.backend.zeros((self.num_output,))
+        self.bias_sum = self.backend.full.zeros((self.num_output,))
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         for x, y, conv in zip(bottom, top, self.convs, strict=True):
@@ -45,7 +45,8 @@ class Deconvolution(ConvolutionBase):
         for x, y, down, conv in zip(bottom, top, propagate_down, self.convs, strict=True):
             dy = self._images(y.diff)
             if len(self.blobs) > 1 and self.param_propagate_down[1]:
-                dy.reshape(*dy.shape[:2], math.prod(dy.shape[2:])).sum(axis=(0, 2), out=self.bias_sum)
+                planes = dy.reshape(*dy.shape[:2], math.prod(dy.shape[2:]))
+                planes.sum(axis=(0, 2), dtype=self.bias_sum.dtype, out=self.bias_sum)
                 db = self.blobs[1].diff
                 db += self.bias_sum
             if self.param_propagate_down[0]:

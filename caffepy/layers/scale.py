@@ -36,7 +36,7 @@ class Scale(Layer):
         self.bias_index = len(self.blobs)
         if self.bias_term:
             self.add_blob(self._scale(bottom).shape, param.bias_filler)
-        self.total = self.kept = self.backend.empty((0,))
+        self.total, self.kept = self.backend.full.empty((0,)), self.backend.empty((0,))
 
     def _scale(self, bottom: list[Blob]) -> Blob:
         return bottom[1] if len(bottom) > 1 else self.blobs[0]
@@ -51,10 +51,10 @@ class Scale(Layer):
             )
         top[0].reshape(*bottom[0].shape)
         if self.total.size != scale.count:
-            self.total = self.backend.empty((scale.count,))
+            self.total = self.backend.full.empty((scale.count,))
         if top[0] is bottom[0] and self.kept.shape != bottom[0].shape:
             self.kept = self.backend.empty(bottom[0].shape)
-        self.backend.scratch(self.shape)
+        self.backend.full.scratch(self.shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if top[0] is bottom[0]:
@@ -70,12 +70,12 @@ class Scale(Layer):
         dy = top[0].diff.reshape(self.shape)
         learned = len(bottom) == 1
         if self.bias_term and self.param_propagate_down[self.bias_index]:
-            self.xp.sum(dy, axis=(0, 2), out=self.total)
+            self.xp.sum(dy, axis=(0, 2), dtype=self.total.dtype, out=self.total)
             self.blobs[self.bias_index].diff.reshape(-1)[...] += self.total
         if self.param_propagate_down[0] if learned else propagate_down[1]:
             x = self.kept if top[0] is bottom[0] else bottom[0].data
-            product = self.backend.scratch(self.shape)
-            self.xp.multiply(dy, x.reshape(self.shape), out=product)
+            product = self.backend.full.scratch(self.shape)
+            self.xp.multiply(dy, x.reshape(self.shape), dtype=product.dtype, out=product)
             self.xp.sum(product, axis=(0, 2), out=self.total)
             diff = self._scale(bottom).diff.reshape(-1)
             if learned:

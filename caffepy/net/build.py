@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from caffepy.blob import Blob
 from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
 from caffepy.layer import Layer, LayerContext, get_layer_class
+from caffepy.net.precision import Cast, in_half
 from caffepy.net.splits import PlacedLayer, insert_splits
 from caffepy.net.state import included
 from caffepy.proto import caffe_pb2
@@ -141,6 +142,10 @@ class _Wirer:
         own = caffe_pb2.LayerParameter()
         own.CopyFrom(param)
         context = replace(self.context, fill_params=False) if param.name in self.unfilled else self.context
+        if context.backend.half is not None and in_half(
+            param, [self.result.blobs[name] for name in param.bottom if name in self.result.blobs]
+        ):
+            context = replace(context, backend=context.backend.half)
         layer = get_layer_class(param.type, lines.at("type").where())(own, context, lines.where())
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
             raise layer.error(
@@ -154,7 +159,7 @@ class _Wirer:
             self._append_top(entry, param, i, name)
         if layer.auto_top_blobs:
             for _ in range(len(param.top), layer.tops[0]):
-                entry.top.append(Blob(self.context.backend))
+                entry.top.append(Blob(layer.backend))
                 entry.top_names.append("")
         _check_counts(layer, entry)
         try:
@@ -179,12 +184,30 @@ class _Wirer:
         if name not in self.available:
             raise self._unknown_bottom(entry, param.name, i, name)
         self.available.remove(name)
+        needed = self.blob_needs[name]
+        if self.result.blobs[name].backend.dtype != entry.layer.backend.dtype:
+            name = self._cast(entry, name)
         entry.bottom.append(self.result.blobs[name])
         entry.bottom_names.append(name)
-        needed = self.blob_needs[name]
         entry.need_backward |= needed
         # Forced or forbidden for this bottom only: whether the layer runs backward goes by what lies below.
         entry.propagate_down.append(param.propagate_down[i] if param.propagate_down else needed)
+
+    def _cast(self, entry: Entry, name: str) -> str:
+        """Put a `Cast` of blob ``name`` before a layer; gives the name of its top."""
+        layer, needed = entry.layer, self.blob_needs[name]
+        own = f"{name}_{layer.backend.dtype}"
+        while own in self.result.blobs:
+            own += "_"
+        param = caffe_pb2.LayerParameter(name=own, type="Cast", bottom=[name], top=[own])
+        blob, result = self.result.blobs[name], Blob(layer.backend)
+        cast = Entry(Cast(param, self.context), entry.lines, [blob], [result], [name], [own], [needed], needed, [0.0])
+        cast.layer.reshape(cast.bottom, cast.top)
+        cast.layer.take_memory(result.unallocated, f"top '{own}', {result.shape_string},")
+        self.result.entries.append(cast)
+        self.result.blobs[own] = result
+        self.blob_needs[own] = needed
+        return own
 
     def _unknown_bottom(self, entry: Entry, layer_name: str, i: int, name: str) -> NetError:
         written = {top for layer in self.asked_for for top in layer.top}
@@ -211,7 +234,7 @@ class _Wirer:
                 raise entry.layer.error(
                     f"cannot work in place: bottom and top are both '{name}'. Give the top a name of its own."
                 )
-            blob = entry.bottom[i]
+            blob = self.result.blobs[name] = entry.bottom[i]
         elif name in self.result.blobs:
             advice = "Rename one of the tops, or give one of the layers an include rule for another phase."
             if i < len(param.bottom) and param.bottom[i].startswith(f"{name}_{self.made_by[name]}_"):
@@ -221,7 +244,7 @@ class _Wirer:
                 f"layer '{self.made_by[name]}' and layer '{param.name}'. {advice}"
             )
         else:
-            blob = Blob(self.context.backend)
+            blob = Blob(entry.layer.backend)
             self.result.blobs[name] = blob
         self.made_by[name] = param.name
         self.available.add(name)

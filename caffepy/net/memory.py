@@ -22,6 +22,7 @@ from caffepy.blob import Blob
 from caffepy.errors import NetError
 from caffepy.layer import Layer
 from caffepy.net.build import Entry
+from caffepy.net.precision import Cast
 from caffepy.proto import caffe_pb2
 
 if TYPE_CHECKING:
@@ -85,14 +86,14 @@ def _rule(entry: Entry) -> _Rule | None:
         # Each bottom's diff is made from the top's: only the last may lie over it.
         written = [i for i, needed in enumerate(entry.propagate_down) if needed]
         return _Rule(False, False, written[-1] if written else None)
-    return _RULES.get(layer.type)
+    return _NOTHING if isinstance(layer, Cast) else _RULES.get(layer.type)
 
 
 @dataclass
 class Piece:
     """Memory of one array, or of several that are the same memory: needed from ``begin`` to ``end``, both included.
 
-    ``offset`` and ``size`` are its place in the arena, in elements.
+    ``offset`` and ``size`` are its place in the arena, in elements of ``itemsize`` bytes.
     """
 
     data: list[Blob] = field(default_factory=list)
@@ -101,10 +102,13 @@ class Piece:
     end: int = 0
     size: int = 0
     offset: int = 0
+    itemsize: int = 4
 
     def fit(self) -> bool:
         """Grow to what the blobs' shapes need now, never shrink; whether it grew."""
-        needed = max(blob.count for blob in (*self.data, *self.diff))
+        needed = max(
+            -(-blob.count * int(blob.backend.dtype.itemsize) // self.itemsize) for blob in (*self.data, *self.diff)
+        )
         grew, self.size = needed > self.size, max(needed, self.size)
         return grew
 
@@ -127,7 +131,7 @@ class SharedMemory:
         self._name = net.name
         self._backend: Backend = net.backend
         self._train = net.phase == caffe_pb2.TRAIN
-        self.pieces: list[Piece] = _Lifetimes(net.entries, net.outputs, self._train).pieces()
+        self.pieces: list[Piece] = _Lifetimes(net, self._train).pieces()
         self._blobs: list[Blob] = list(net.blobs.values())
         self._shapes: list[tuple[int, ...]] = []
         self.arena: Array = self._backend.empty((0,))
@@ -197,9 +201,9 @@ class SharedMemory:
         for piece in self.pieces:
             memory = arena[piece.offset : piece.offset + piece.size]
             for blob in piece.data:
-                blob.place(data=memory)
+                blob.place(data=memory.view(blob.backend.dtype))
             for blob in piece.diff:
-                blob.place(diff=memory)
+                blob.place(diff=memory.view(blob.backend.dtype))
 
 
 def _place(pieces: Sequence[Piece]) -> int:
@@ -227,12 +231,14 @@ def _place(pieces: Sequence[Piece]) -> int:
 class _Lifetimes:
     """When each array of a net is needed. Layer i runs forward at moment i and backward at moment 2 L - 1 - i."""
 
-    def __init__(self, entries: list[Entry], outputs: Iterable[str], train: bool) -> None:
+    def __init__(self, net: Net, train: bool) -> None:
+        entries = net.entries
         self.entries, self.train = entries, train
+        self.itemsize = int(net.backend.dtype.itemsize)
         self.blobs = {id(blob): blob for entry in entries for blob in (*entry.bottom, *entry.top)}
         names = {name: blob for entry in entries for name, blob in zip(entry.top_names, entry.top, strict=True)}
         self.data, self.diff = _Groups(), _Groups()
-        self.own_data: set[int] = {id(names[name]) for name in outputs}
+        self.own_data: set[int] = {id(names[name]) for name in net.outputs}
         self.own_diff: set[int] = set()
         self._group()
 
@@ -277,7 +283,12 @@ class _Lifetimes:
         own = {self.data.of(blob) for blob in self.own_data}
         for group, members in self.data.members(self.blobs).items():
             if group not in own:
-                yield Piece(data=[self.blobs[blob] for blob in members], begin=begins[group], end=ends[group])
+                yield Piece(
+                    itemsize=self.itemsize,
+                    data=[self.blobs[blob] for blob in members],
+                    begin=begins[group],
+                    end=ends[group],
+                )
 
     def _diff_pieces(self) -> Iterator[Piece]:
         writes: dict[int, list[int]] = defaultdict(list)
@@ -293,7 +304,8 @@ class _Lifetimes:
         for group, members in self.diff.members(self.blobs).items():
             if group not in own and writes[group] and reads[group] and writes[group][0] < reads[group][0]:
                 diff = [self.blobs[blob] for blob in members]
-                pieces[group] = Piece(diff=diff, begin=writes[group][0], end=max(writes[group][-1], reads[group][-1]))
+                end = max(writes[group][-1], reads[group][-1])
+                pieces[group] = Piece(itemsize=self.itemsize, diff=diff, begin=writes[group][0], end=end)
         self._lay_over(pieces)
         return iter(pieces.values())
 
@@ -311,7 +323,7 @@ class _Lifetimes:
             if upper.end == moment == lower.begin:
                 self.diff.join([above, below])
                 del pieces[above], pieces[below]
-                joined = Piece(diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)
+                joined = Piece(itemsize=self.itemsize, diff=upper.diff + lower.diff, begin=upper.begin, end=lower.end)
                 pieces[self.diff.of(above)] = joined
 
 

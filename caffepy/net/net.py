@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable
 from types import TracebackType
 from typing import TypeAlias
 
-from caffepy.backend import Array, Backend, Budget, Counter
+from caffepy.backend import Array, Backend, Budget, Counter, LossScale
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
 from caffepy.devices import get_backend
@@ -108,6 +108,8 @@ class Net:
         self._index = {entry.layer.name: i for i, entry in enumerate(self.entries)}
         # Of all learnable blobs, once they lie in one array.
         self._flat_diff: Array = None
+        #: What a solver scales gradients by, where they are float16; of a net by itself nothing does.
+        self.loss_scale: LossScale | None = None
         self._loss_shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self.debug_info = param.debug_info
         #: Called with a layer's number, before and after it runs.
@@ -322,10 +324,15 @@ class Net:
         return [self.learnable_params[i].name or str(j) for j, i in enumerate(entry.param_ids)]
 
     def seed_losses(self) -> None:
-        """Backward starts from each loss's weight, in its diff; written again only where the shape has changed."""
+        """Backward starts from each loss's weight, in its diff; written again only where the shape has changed.
+
+        Where there is a loss scale, it may change with every update.
+        """
         for i, entry in enumerate(self.entries):
             for j, (weight, blob) in enumerate(zip(entry.loss_weights, entry.top, strict=True)):
-                if weight and self._loss_shapes.get((i, j)) != blob.shape:
+                if weight and self.loss_scale is not None:
+                    self.loss_scale.seed(blob.diff, weight)
+                elif weight and self._loss_shapes.get((i, j)) != blob.shape:
                     blob.diff.fill(weight)
                     self._loss_shapes[i, j] = blob.shape
 

@@ -20,7 +20,8 @@ _ON_HOST = frozenset(
 
 def _on_host(entry: Entry) -> bool:
     # A user's own layer may count, draw or look at values, all of which a recording would freeze.
-    return entry.layer.type in _ON_HOST or not type(entry.layer).__module__.startswith("caffepy.layers.")
+    built_in = type(entry.layer).__module__.startswith(("caffepy.layers.", "caffepy.net."))
+    return entry.layer.type in _ON_HOST or not built_in
 
 
 class RecordedPass:

@@ -41,7 +41,7 @@ class LayerSummary:
         params: learnable values that it owns; those shared with an earlier layer count there.
         macs: multiply-adds of a forward pass of the whole batch.
         memory: bytes of the tops' values, 0 where they are the bottom's.
-        inserted: the net made it itself (Split).
+        inserted: the net made it itself (Split, Cast).
     """
 
     name: str
@@ -97,7 +97,7 @@ def _layer(entry: Entry, owned: set[int], itemsize: int) -> LayerSummary:
         params=sum(blob.count for blob in layer.blobs if id(blob) in owned),
         macs=multiply_adds(entry),
         memory=0 if layer.type in _SHARING else itemsize * sum(own),
-        inserted=layer.type == "Split",
+        inserted=layer.type in ("Cast", "Split"),
     )
 
 

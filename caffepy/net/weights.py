@@ -9,7 +9,9 @@ import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from caffepy.errors import CaffepyError, WeightsError
+from caffepy.layer import Layer
 from caffepy.net.copy_weights import Targets
+from caffepy.net.precision import Cast
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import encode_blob, write_message_with_blobs
 from caffepy.proto.files import atomic_path, atomic_write
@@ -65,9 +67,14 @@ def not_written(path: str | os.PathLike[str], error: OSError | RuntimeError) -> 
     return WeightsError(f"{os.path.abspath(path)}: not written: {reason}. A file of that name from before is unharmed.")
 
 
+def _written(net: Net) -> list[Layer]:
+    """All layers but casts, which are how one run computes."""
+    return [layer for layer in net.layers if not isinstance(layer, Cast)]
+
+
 def _save_binary(net: Net, file: BinaryIO, diff: bool) -> None:
     file.write(caffe_pb2.NetParameter(name=net.name).SerializeToString())
-    for layer in net.layers:
+    for layer in _written(net):
         param = caffe_pb2.LayerParameter()
         param.CopyFrom(layer.param)
         param.ClearField("blobs")
@@ -85,7 +92,7 @@ def _save_hdf5(net: Net, path: str | os.PathLike[str], diff: bool) -> None:
         if diff:
             groups.append(("diff", file.create_group("diff")))
         for what, group in groups:
-            for layer in net.layers:
+            for layer in _written(net):
                 # "a/b" may come before "a"; two layers of one name have no room.
                 own = group.require_group(layer.name)
                 for i, blob in enumerate(layer.blobs):

@@ -134,6 +134,7 @@ class Solver(ABC):
         #: Passes of the train net beside those of iterations. Records and random draws go on behind them.
         self.extra_passes = 0
         self._noted = Losses(self.net)
+        self._loss_scale = self.net.loss_scale = self.backend.loss_scale()
         self._recorded = self._recorder()
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
         # Of the passes that are known of an iteration whose others are not; and iterations that are not told yet.
@@ -308,11 +309,14 @@ class Solver(ABC):
     @_NUMBERS_MAY_OVERFLOW
     def apply_update(self) -> None:
         """Update the learnable blobs by their diffs, the sum of ``iter_size`` passes; counts `iter` up."""
+        if self._loss_scale is not None:
+            self._loss_scale.unscale(self._diff)
         scale = 1.0
         limit = self.param.clip_gradients
         if limit >= 0:
             norm = self._squares.forward(self._diff) ** 0.5
-            if norm > limit:
+            # Gradients that overflow are no matter of clipping: that update is left out.
+            if norm > limit and (self._loss_scale is None or math.isfinite(norm)):
                 scale = limit / norm
                 _log.info(
                     "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g", norm, limit, scale
@@ -331,6 +335,10 @@ class Solver(ABC):
         )  # fmt: skip
         self._shown_at, self._shown_iter, self._waited = now, self.iter, waited
         self._tell(lambda observer: observer.on_display(event))
+        if self._loss_scale is not None:
+            _log.info(
+                "Loss scale %g; %d updates left out so far, whose gradients overflowed", *self._loss_scale.report()
+            )
 
     def _wait_seconds(self) -> float:
         return sum(getattr(layer, "wait_seconds", 0.0) for layer in self.net.layers)

@@ -215,6 +215,11 @@ def test_gpus_that_cannot_be_had(run, project, monkeypatch):
         result = run("train", "-solver=solver.prototxt", f"-gpu={gpu}")
         assert result.code == 1
         assert text in result.err
+    for option in ("--tf32", "--amp"):
+        result = run("train", "-solver=solver.prototxt", option)
+        assert result.code == 1
+        assert f"{option}: these are ways in which a GPU computes" in result.err
+        assert "Add --gpu 0" in result.err
     result = run("train", "-solver=solver.prototxt", "-gpu=none")
     assert result.code == 2
     assert "-gpu takes a number, several with commas between, or all; got 'none'." in result.err

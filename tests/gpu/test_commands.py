@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from caffepy.cli.main import main
 
@@ -32,3 +34,29 @@ def test_extract_features(monkeypatch, tmp_path):
         found.append(np.load(path))
     for name in ("pool2", "ip1", "label"):
         np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("option", ["--tf32", "--amp"])
+def test_measuring_in_lower_precision(monkeypatch, capsys, option):
+    monkeypatch.chdir(ROOT)
+    assert main(["test", "--model", NET, "--weights", WEIGHTS, "--iterations", "2", "--gpu", "0", option]) == 0
+    told = capsys.readouterr().err
+    assert float(re.findall(r"\] accuracy = ([\d.]+)$", told, re.MULTILINE)[-1]) > 0.97
+    assert ("_float16 " in told) == (option == "--amp")
+
+
+@pytest.mark.parametrize("options", [["--amp"], ["--tf32"], ["--amp", "--no-graph"]])
+def test_training_in_lower_precision(monkeypatch, capsys, tmp_path, options):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / NET).read_text().replace("digits_train_lmdb", "digits_test_lmdb").replace("_size: 64", "_size: 8")
+    (tmp_path / "net.prototxt").write_text(text)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 max_iter: 5 display: 2 '
+        f'random_seed: 1 snapshot_prefix: "{tmp_path}/s"'
+    )
+    assert main(["train", "--solver", f"{tmp_path}/solver.prototxt", "--gpu", "0", *options]) == 0
+    told = capsys.readouterr().err
+    assert "Optimization Done." in told
+    assert ("recorded as a CUDA graph" in told) == ("--no-graph" not in options)
+    assert bool(re.search(r"Loss scale \d+; \d updates left out so far", told)) == ("--amp" in options)
+    assert (tmp_path / "s_iter_5.caffemodel").is_file()

@@ -35,12 +35,12 @@ def net(tmp_path_factory):
     return path
 
 
-def _solver(net, device, folder, *observers, display=0, **arguments):
+def _solver(net, device, folder, *observers, display=0, amp=False, **arguments):
     param, lines = read_solver(LENET / "solver.prototxt")
     param.net, param.snapshot_prefix = str(net), str(folder / device.replace(":", ""))
     param.display, param.test_interval, param.snapshot = display, 0, 0
     param.ClearField("test_iter")
-    return get_solver((param, lines), get_backend(device), observers=observers, **arguments)
+    return get_solver((param, lines), get_backend(device, amp=amp), observers=observers, **arguments)
 
 
 def _weights(solver):
@@ -59,6 +59,25 @@ def test_lenet_tracks_the_cpu(net, tmp_path):
         losses[device] = [event.loss for event in recorder.of("iteration")]
     np.testing.assert_allclose(losses["gpu:0"], losses["cpu"], atol=1e-4)
     assert losses["cpu"][-1] < 0.8 * losses["cpu"][0]
+
+
+def test_lenet_in_half_tracks_float32(net, tmp_path):
+    """Activations and products in float16; the first updates may overflow the loss scale and be left out."""
+    recorders = {}
+    for amp in (False, True):
+        recorders[amp] = Recorder()
+        solver = _solver(net, "gpu:0", tmp_path, recorders[amp], amp=amp, share_memory=True)
+        assert solver.net.blobs["conv1"].data.dtype == ("float16" if amp else "float32")
+        solver.step(40)
+        left_out = solver.net.loss_scale.report()[1] if amp else 0
+        solver.close()
+    exact, half = ([event.loss for event in recorders[amp].of("iteration")] for amp in (False, True))
+    assert left_out <= 4
+    assert abs(half[0] - exact[0]) < 2e-3
+    # Where updates were left out, it is as many behind.
+    assert np.mean(half[-10:]) < 0.6 * half[0]
+    if not left_out:
+        np.testing.assert_allclose(half[:10], exact[:10], atol=0.01)
 
 
 @pytest.mark.parametrize(("first", "second"), [("cpu", "gpu:0"), ("gpu:0", "cpu")])

@@ -50,8 +50,8 @@ def _cudnn() -> str:
         if not found
     )
     return (
-        f"missing: {missing}. Convolutions run by cuBLAS, with the same results; "
-        f"pip install 'caffepy[gpu-cuda{_cuda()}]' makes them faster"
+        f"missing: {missing}. Convolutions run by cuBLAS, with the same results to rounding; "
+        f"pip install 'caffepy[gpu-cuda{_cuda()}]'"
     )
 
 

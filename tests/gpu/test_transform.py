@@ -162,4 +162,7 @@ def test_no_images(gpu):
     for mean in (None, np.zeros((3, 4, 4), np.float32)):
         op = gpu.ops.Transform(gpu, mean, 1.0)
         op.plan(nothing.shape)
-        op.forward(nothing, nowhere, nowhere, nowhere > 0, None, gpu.empty(nothing.shape))
+        out = gpu.empty(nothing.shape)
+        op.forward(nothing, nowhere, nowhere, nowhere > 0, None, out)
+        gpu.synchronize()
+        assert out.shape == nothing.shape

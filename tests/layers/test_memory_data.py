@@ -230,4 +230,8 @@ def test_images_too_small_for_the_crop(backend):
 
 def test_backward_does_nothing(backend):
     made = net(backend)
+    made.layers[0].reset(DATA, LABELS)
+    made.forward()
+    before = made.backend.to_host(made.entries[0].top[0].data).copy()
     made.layers[0].backward(made.entries[0].top, [], [])
+    np.testing.assert_array_equal(made.backend.to_host(made.entries[0].top[0].data), before)

@@ -91,6 +91,7 @@ def test_losses_that_are_no_numbers_or_negative(tmp_path):
         given.add_train(500, loss, 1e-9)
     given.add_test(500, 1, float("nan"), {"accuracy": float("nan")})
     draw(tmp_path / "c.png", given, "$odd_title$ 100 %")
+    assert pixels(tmp_path / "c.png").shape[1] == 990
 
 
 def test_450000_iterations_take_less_than_a_second(tmp_path):

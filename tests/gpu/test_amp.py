@@ -227,6 +227,22 @@ def test_a_recorded_pass_goes_by_the_scale_of_now(amp):
         assert float(net.blobs["loss"].diff.get()) == 2.0**number
 
 
+def test_a_product_that_is_a_loss_has_float32(amp):
+    """Its gradient is the scale itself, which float16 does not hold."""
+    text = """
+        layer { name: "data" type: "Input" top: "x" input_param { shape { dim: [2, 3] } } }
+        layer { name: "y" type: "InnerProduct" bottom: "x" top: "y" loss_weight: 1
+          inner_product_param { num_output: 1 weight_filler { type: "constant" value: 1 } } }"""
+    net = Net(parse_net(text), caffe_pb2.TRAIN, amp)
+    net.loss_scale = amp.loss_scale()
+    net.blobs["x"].data.fill(0.5)
+    net.forward()
+    net.clear_param_diffs()
+    net.backward()
+    assert net.blobs["y"].diff.dtype == np.float32
+    np.testing.assert_array_equal(net.params["y"][0].diff.get(), np.full((1, 3), 2.0**16, np.float32))
+
+
 @pytest.mark.parametrize("kind", SOLVERS)
 def test_an_overflow_leaves_the_update_out(tmp_path, amp, kind, caplog):
     solver = _solver(tmp_path, amp, kind)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from caffepy.data.options import DataOptions
+from caffepy.devices import get_backend
 from caffepy.net import Net
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
+from tests.a_gpu import BACKENDS
 
 FOLDER = Path(__file__).parents[2] / ".." / "shared" / "oracle" / "data"
 FILES = sorted(FOLDER.glob("*.npz"))
@@ -35,16 +37,17 @@ def _grey_levels(name: str, text: str) -> float:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("threads", [1, 3])
-def test_caffe_gave_the_same_batches(path, threads, monkeypatch):
+@pytest.mark.parametrize(("backend", "threads"), [("cpu", 1), *((name, 3) for name in BACKENDS)])
+def test_caffe_gave_the_same_batches(path, backend, threads, monkeypatch):
     text, phase, batches, expected = _load(path)
     monkeypatch.chdir(FOLDER)
-    with Net(parse_net(text, path.name), phase, data=DataOptions(threads=threads)) as net:
+    device = get_backend(backend)
+    with Net(parse_net(text, path.name), phase, device, data=DataOptions(threads=threads)) as net:
         got = {name: [] for name in expected}
         for _ in range(batches):
             net.forward()
             for name in expected:
-                got[name].append(np.array(net.blobs[name].data))
+                got[name].append(np.array(device.to_host(net.blobs[name].data)))
     for name, values in expected.items():
         joined = np.concatenate(got[name])
         assert joined.shape == values.shape

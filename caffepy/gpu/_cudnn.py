@@ -58,8 +58,8 @@ def _library() -> Any:
     except (ImportError, OSError, RuntimeError) as error:
         cuda = cupy.cuda.runtime.runtimeGetVersion() // 1000
         _log.info(
-            "Convolutions run by cuBLAS and kernels of caffepy's own, with the same results as by cuDNN, which cannot "
-            "be used (%s). To make them faster: pip install 'caffepy[gpu-cuda%d]'",
+            "Convolutions run by cuBLAS and kernels of caffepy's own, with the same results, to rounding, as by cuDNN, "
+            "which cannot be used (%s). For it: pip install 'caffepy[gpu-cuda%d]'",
             error,
             cuda,
         )
@@ -123,10 +123,9 @@ def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False
 
     Args:
         what: "forward" reads x, w and writes y; "biased" reads b (1, num_output, 1, 1) too; "data" reads dy, w and
-            writes dx; "filter" reads x, dy and writes dw; "rounded filter"
-            writes it in ``dtype``.
+            writes dx; "filter" reads x, dy and writes dw, in float32; "rounded filter" writes it in ``dtype``.
         shapes: of the convolution.
-        dtype: of all arrays: float32, or float16, added up in float32; of float16 dw is float32.
+        dtype: of all other arrays: float32, or float16, added up in float32.
         tf32: tensor cores may round float32 factors to TF32.
 
     Raises:

@@ -54,9 +54,7 @@ class RecordedPass:
         if net.memory is not None:
             net.memory.before_forward(0)
             net.memory.before_backward(whole=True)
-        for entry in net.entries[: self.outside]:
-            entry.layer.reshape(entry.bottom, entry.top)
-            entry.layer.forward(entry.bottom, entry.top)
+        self._forward(0, self.outside)
         shapes = [blob.shape for entry in net.entries for blob in entry.top if not entry.bottom]
         if shapes != self._shapes:
             self._recorder.reset()
@@ -64,11 +62,20 @@ class RecordedPass:
         self._recorder.run(self._rest)
         net.counter.value += 1
 
+    def _forward(self, begin: int, end: int) -> None:
+        net = self._net
+        try:
+            skipped = net.fusion.begin(begin, end - 1)
+            for i, entry in enumerate(net.entries[begin:end], begin):
+                entry.layer.reshape(entry.bottom, entry.top)
+                if i not in skipped:
+                    entry.layer.forward(entry.bottom, entry.top)
+        finally:
+            net.fusion.end()
+
     def _rest(self) -> None:
         net = self._net
-        for entry in net.entries[self.outside :]:
-            entry.layer.reshape(entry.bottom, entry.top)
-            entry.layer.forward(entry.bottom, entry.top)
+        self._forward(self.outside, len(net.entries))
         net.seed_losses()
         for entry in reversed(net.entries):
             if entry.need_backward:

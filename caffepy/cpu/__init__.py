@@ -8,6 +8,7 @@ from caffepy.cpu.adagrad import AdaGrad
 from caffepy.cpu.adam import Adam
 from caffepy.cpu.arg_max import ArgMax
 from caffepy.cpu.batch_norm import BatchNorm
+from caffepy.cpu.channel_affine import ChannelAffine
 from caffepy.cpu.clip_gradients import ClipGradients
 from caffepy.cpu.conv import Conv
 from caffepy.cpu.dropout import Dropout
@@ -44,6 +45,7 @@ __all__ = [
     "ArgMax",
     "AvePool",
     "BatchNorm",
+    "ChannelAffine",
     "ClipGradients",
     "Conv",
     "Dropout",

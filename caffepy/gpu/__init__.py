@@ -8,6 +8,7 @@ from caffepy.gpu.adagrad import AdaGrad
 from caffepy.gpu.adam import Adam
 from caffepy.gpu.arg_max import ArgMax
 from caffepy.gpu.batch_norm import BatchNorm
+from caffepy.gpu.channel_affine import ChannelAffine
 from caffepy.gpu.clip_gradients import ClipGradients
 from caffepy.gpu.conv import Conv
 from caffepy.gpu.dropout import Dropout
@@ -44,6 +45,7 @@ __all__ = [
     "ArgMax",
     "AvePool",
     "BatchNorm",
+    "ChannelAffine",
     "ClipGradients",
     "Conv",
     "Dropout",

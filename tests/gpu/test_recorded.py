@@ -173,3 +173,45 @@ def test_what_cannot_be_recorded_runs_as_it_is(gpu, caplog):
             recorder.run("work", [work])
     assert seen == [1, 2, 3, 4, 5]
     assert "Not recorded as a CUDA graph, but started kernel by kernel (work): " in caplog.text
+
+
+FROZEN = """
+name: "frozen"
+layer { name: "data" type: "Input" top: "x" top: "t" input_param { shape { dim: [4, 6] } shape { dim: 4 } } }
+layer { name: "image" type: "Reshape" bottom: "x" top: "i" reshape_param { shape { dim: [0, 1, 2, 3] } } }
+layer { name: "conv" type: "Convolution" bottom: "i" top: "c" param { lr_mult: 0 } param { lr_mult: 0 }
+  convolution_param { num_output: 8 kernel_size: 2 pad: 1 weight_filler { type: "gaussian" std: 1 } } }
+layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" param { lr_mult: 0 } param { lr_mult: 0 }
+  param { lr_mult: 0 } batch_norm_param { use_global_stats: true } }
+layer { name: "scale" type: "Scale" bottom: "c" top: "c" param { lr_mult: 0 } }
+layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "conv2" type: "Convolution" bottom: "c" top: "d"
+  convolution_param { num_output: 8 kernel_size: 2 weight_filler { type: "xavier" } } }
+layer { name: "relu2" type: "ReLU" bottom: "d" top: "d" }
+layer { name: "y" type: "InnerProduct" bottom: "d" top: "y"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+def test_layers_are_joined_and_go_by_the_numbers_of_now(gpu, monkeypatch):
+    """A recording holds where numbers of BatchNorm and Scale are, not what they were."""
+    plain, other = _net(gpu, FROZEN), _net(gpu, FROZEN)
+    for name in ("bn", "scale", "relu", "relu2"):
+        monkeypatch.setattr(other.layer_dict[name], "forward", None)
+    recorded = Recorded(other)
+    losses = []
+    for number in range(6):
+        for net in (plain, other):
+            _feed(net, 1)
+            net.clear_param_diffs()
+            for blob, value in zip(net.params["bn"], (0.1, 2.0, 1.0 + number), strict=True):
+                blob.data.fill(value)
+            net.params["scale"][0].data.fill(1.0 - number / 4)
+        plain.forward()
+        plain.backward()
+        recorded.run()
+        for a, b in zip(_results(plain), _results(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+        losses.append(plain.loss())
+    assert len(set(losses)) == 6

@@ -7,8 +7,8 @@ gradients in TRAIN. In float32, in TF32 and in float16; with channels before pla
 behind them (NHWC). Nothing is computed. Plans are cuDNN's own also on an emulated device.
 
 One that is there to be loaded will do: those that are compiled when they are built, in one to eight seconds each, are
-asked where there is no other. In float16 some of cuDNN's first eight are, so that building all of them, as a run does to
-time them, takes many times as long.
+asked where there is no other. In float16 some of cuDNN's first eight are, so that building all of them, as a run does
+to time them, takes many times as long.
 
 Where cuDNN refuses, caffepy has another way, and the table tells which: cuBLAS and its own kernels do any convolution.
 What is refused is kept in refused_plans.tsv, which ``--write`` writes; more than that ends the program with 1.

@@ -23,7 +23,9 @@ _UNFOLDED = 20.0  # for each number of a column
 _COLUMNS = 1.2  # a product of columns by BLAS, for each multiply-add: it lays out its operands anew
 _NUMBER = 45.0  # transforming x, for each number of the result
 _RESULT = 30.0  # transforming products to y, for each number that is transformed
-_FILTER = 90.0  # transforming filters, for each number of the result
+_TAPS = 280.0  # reading the taps of a channel in a filter
+_FILTER = 15.0  # transforming them, for each number of the result
+_GRADIENT = 90.0  # transforming to filters' gradients, for each number that is transformed
 _PASS = 2e6  # what any pass by Winograd takes
 
 
@@ -46,15 +48,16 @@ def columns_cost(c: Convolution) -> float:
     return columns * depth * (_COLUMNS * c.y_shape[1] / c.group + _UNFOLDED)
 
 
-def winograd_cost(t: Tiles) -> float:
-    """Of `Winograd`, for all images."""
+def winograd_cost(t: Tiles, gradient: bool = False) -> float:
+    """Of `Winograd`, for all images; ``gradient``: of the filters' gradient."""
     lanes, filters = 8 * t.panels, 8 * t.filter_panels
     values = t.images * t.group * t.products
-    filter_values = t.group * t.points * lanes * filters
-    return values * (lanes * filters + lanes * _NUMBER + filters * _RESULT) + filter_values * _FILTER + _PASS
+    transform = _GRADIENT * t.points if gradient else _TAPS + _FILTER * t.points
+    numbers = lanes * filters + lanes * _NUMBER + filters * _RESULT
+    return values * numbers + t.group * lanes * filters * transform + _PASS
 
 
-def _tiles(c: Convolution) -> Tiles | None:
+def _tiles(c: Convolution, gradient: bool = False) -> Tiles | None:
     """The cheapest tiles for a convolution, or None where `Columns` is cheaper or Winograd cannot do it."""
     kernel, stride = c.kernel[0], c.stride[0]
     taps = -(-kernel // stride)
@@ -69,8 +72,8 @@ def _tiles(c: Convolution) -> Tiles | None:
         for columns in sizes
         if columns <= c.y_shape[3]
     )
-    best = min(all_tiles, key=winograd_cost)
-    return best if winograd_cost(best) < columns_cost(c) else None
+    best = min(all_tiles, key=lambda tiles: winograd_cost(tiles, gradient))
+    return best if winograd_cost(best, gradient) < columns_cost(c) else None
 
 
 def choose(c: Convolution, backend: CpuBackend) -> tuple[Tiles | None, Tiles | None, Tiles | None]:
@@ -85,4 +88,4 @@ def choose(c: Convolution, backend: CpuBackend) -> tuple[Tiles | None, Tiles | N
     pad = tuple(c.kernel[0] - 1 - p for p in c.pad)
     turned = Convolution(c.y_shape, c.x_shape, c.kernel, c.stride, pad, c.dilation, c.group)
     data = _tiles(turned) if c.stride == (1, 1) and min(pad) >= 0 else None
-    return forward, data, forward
+    return forward, data, _tiles(c, gradient=True)

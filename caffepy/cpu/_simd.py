@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "Vectors", "finish8", "intrinsic_of", "join4", "multiply_add", "transpose8"]
+__all__ = ["LANES", "Vectors", "finish8", "intrinsic_of", "join4", "multiply_add", "scale8", "transpose8"]
 
 #: Numbers in a vector.
 LANES = 8
@@ -144,6 +144,23 @@ def finish8(
         return context.get_dummy_value()
 
     return types.void(src, types.intp, bias, types.intp, src.dtype, dst, types.intp, types.intp), generate
+
+
+@intrinsic_of
+def scale8(_: Any, dst: Any, d0: Any, count: Any, factors: Any, f0: Any) -> tuple[Any, Generate]:
+    """``dst[d0 + 8 * j + i] *= factors[f0 + i]`` for j below ``count`` and i below 8."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        dst, d0, count, factors, f0 = arguments
+        vectors = Vectors(context, builder, signature.args[0])
+        target = vectors.start(signature.args[0], dst, d0)
+        factor = vectors.load(vectors.start(signature.args[3], factors, f0))
+        with cgutils.for_range(builder, count) as loop:
+            place = vectors.after(target, builder.mul(loop.index, ir.Constant(loop.index.type, LANES)))
+            vectors.store(builder.fmul(vectors.load(place), factor), place)
+        return context.get_dummy_value()
+
+    return types.void(dst, types.intp, types.intp, factors, types.intp), generate
 
 
 @intrinsic_of

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from caffepy.backend import Array
+from caffepy.cpu._winograd_filters import filters_to_points, points_to_filters
 from caffepy.cpu._winograd_products import multiply_gradients, multiply_tiles
 from caffepy.cpu._winograd_tiles import Tiles
 from caffepy.cpu._winograd_transforms import (
-    filters_to_points,
     gradients_to_points,
     images_to_points,
-    points_to_filters,
     points_to_images,
     work_size,
 )
@@ -22,12 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Winograd"]
 
+# As `filters_to_points` and `points_to_images` take them.
+_Filters = tuple[Array, Array, Tiles, bool]
+_Ending = tuple[Array, float, Array]
+
 # A cache line, in numbers.
 _LINE = 16
 # Numbers of memory for transformed images, gradients and filters, unless a strip takes more.
 _MOST = 14 << 20
 # Those of a block of a filters' gradient: they stay in the L3 cache.
 _LONG = 5 << 19
+# Panels of filters that are transformed and multiplied together where tiles are few: as many as a block of registers.
+_PANELS = 3
 
 
 def _step(count: int) -> int:
@@ -53,7 +58,8 @@ class Winograd:
     """Forward and filters' gradient of the convolution that ``tiles`` describes, by the algorithm of that name.
 
     All in float32. Strips of tiles are transformed in blocks whose values and products stay in the L3 cache; threads
-    share the strips, and in `backward_filter` the points of a tile.
+    share the strips, and in `backward_filter` the points of a tile. Where tiles are few all are transformed first, and
+    threads share the filters, whose values then stay in the L2 cache; sums are the same.
     """
 
     def __init__(self, backend: CpuBackend, tiles: Tiles) -> None:
@@ -70,8 +76,17 @@ class Winograd:
         share = -(-strips // min(threads, max(strips, 1)))
         self._block = max(1, min(share, -(-self._wanted_tiles() // t.columns), most // threads))
         self._long_block = max(1, min(strips, most, max(self._block, _LONG // strip)))
-        self._chunk = t.filter_panels
+        self._chunk = _PANELS
+        self._few = self._are_few(strips, -(-share // self._block) * threads)
         self._memory()
+
+    def _are_few(self, strips: int, blocks: int) -> bool:
+        """Whether values of all tiles, read for each chunk of filters, are less to read than filters for each block."""
+        t, panels = self._tiles, self._filters // 8
+        values = strips * t.columns * self._rows
+        if t.points * values > _MOST or panels < 2 * self._workers.threads:
+            return False
+        return values * -(-panels // self._chunk) < self._u_size * (blocks + 1)
 
     def _wanted_tiles(self) -> int:
         """Of a block: transformed filters are read once for each, values and products once for each tile."""
@@ -83,13 +98,24 @@ class Winograd:
 
     def _memory(self) -> _Memory:
         t, threads = self._tiles, self._workers.threads
+        sizes = t.points * (self._u_step + threads * sum(self._block_steps()))
+        if self._few:
+            v_step, u_step, p_step = self._few_steps()
+            sizes = t.points * (v_step + threads * (u_step + p_step))
+        backward = t.points * (self._u_step + sum(self._sizes(self._long_block * t.columns)))
         work = threads * work_size(t) + 2 * self._filters
-        v_step, p_step = self._block * t.columns * self._rows, _step(self._block * t.columns * 8 * self._chunk)
-        v_step = _step(v_step)
-        forward = threads * t.points * (v_step + p_step)
-        backward = t.points * sum(self._sizes(self._long_block * t.columns))
-        most = t.points * self._u_step + work + max(forward, backward) + _LINE * (4 * threads + 5)
-        return _Memory(self._backend.scratch((most,)))
+        return _Memory(self._backend.scratch((work + max(sizes, backward) + _LINE * (4 * threads + 5),)))
+
+    def _block_steps(self) -> tuple[int, int]:
+        """From point to point, of the values of x and of y, for a block of strips."""
+        length = self._block * self._tiles.columns
+        return _step(length * self._rows), _step(length * 8 * self._tiles.filter_panels)
+
+    def _few_steps(self) -> tuple[int, int, int]:
+        """From point to point, of the values of x, and of filters and y of a chunk of filters, for all strips."""
+        t = self._tiles
+        length = t.images * t.rows * t.columns
+        return _step(length * self._rows), _step(64 * t.panels * self._chunk), _step(length * 8 * self._chunk)
 
     def _blocks(self, first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
         """Even parts of a range, none longer than ``most``."""
@@ -112,39 +138,63 @@ class Winograd:
         w is (num_output, channels / group, ...), or where ``turned`` the w of the convolution whose data gradient
         this is; ``shift`` and ``scale`` are (num_output,), or None for 0 and 1.
         """
-        t, threads, memory = self._tiles, self._workers.threads, self._memory()
-        flat_x, flat_w, flat_y = x.reshape(-1), w.reshape(-1), out.reshape(-1)
-        u, bias, factors = (memory.take(count) for count in (t.points * self._u_step, self._filters, self._filters))
-        work = [memory.take(work_size(t)) for _ in range(threads)]
-        length = self._block * t.columns
-        v_step, p_step = _step(length * self._rows), _step(length * 8 * self._chunk)
-        values = [memory.take(t.points * v_step) for _ in range(threads)]
-        products = [memory.take(t.points * p_step) for _ in range(threads)]
+        t, memory = self._tiles, self._memory()
+        bias, factors = memory.take(self._filters), memory.take(self._filters)
         bias[:] = 0
         factors[:] = 1
         for padded, given in ((bias, shift), (factors, scale)):
             if given is not None:
                 padded.reshape(t.group, -1)[:, : t.filters] = given.reshape(t.group, -1)
-        slope = x.dtype.type(slope)
+        arrays = x.reshape(-1), (w.reshape(-1), factors, t, turned), (bias, x.dtype.type(slope), out.reshape(-1))
+        (self._by_filters if self._few else self._by_strips)(memory, *arrays)
+
+    def _by_strips(self, memory: _Memory, x: Array, filters: _Filters, ending: _Ending) -> None:
+        """`forward`, of many tiles."""
+        t, threads = self._tiles, self._workers.threads
+        work = [memory.take(work_size(t)) for _ in range(threads)]
+        length, (v_step, p_step) = self._block * t.columns, self._block_steps()
+        u = memory.take(t.points * self._u_step)
+        own = [(memory.take(t.points * v_step), memory.take(t.points * p_step)) for _ in range(threads)]
+
+        def transform(first: int, last: int, worker: int) -> None:
+            filters_to_points(*filters, first, last, 0, u, self._u_step, work[worker])
 
         def strips(first: int, last: int, worker: int) -> None:
-            v, p = values[worker], products[worker]
+            v, p = own[worker]
             for block in self._blocks(first, last, self._block):
-                images_to_points(*block, flat_x, t, *block, v, v_step, length, work[worker])
-                for group in range(t.group):
-                    begin, end = group * t.filter_panels, (group + 1) * t.filter_panels
-                    for panel in range(begin, end, self._chunk):
-                        panels = panel, min(panel + self._chunk, end)
-                        multiply_tiles(t, *block, v, v_step, u, self._u_step, p, p_step, length, *panels)
-                        points_to_images(p, t, *block, p_step, length, *panels, bias, slope, flat_y, work[worker])
+                images_to_points(*block, x, t, *block, v, v_step, length, work[worker])
+                for begin in range(0, t.group * t.filter_panels, t.filter_panels):
+                    panels = begin, begin + t.filter_panels
+                    multiply_tiles(t, *block, v, v_step, 0, u, self._u_step, p, p_step, length, *panels)
+                    points_to_images(p, t, *block, p_step, length, *panels, *ending, work[worker])
 
-        self._workers.run(
-            t.group * t.filter_panels,
-            lambda first, last, worker: filters_to_points(
-                flat_w, factors, t, turned, first, last, u, self._u_step, work[worker]
-            ),
-        )
+        self._workers.run(t.group * t.filter_panels, transform)
         self._workers.run(t.images * t.rows, strips)
+
+    def _by_filters(self, memory: _Memory, x: Array, filters: _Filters, ending: _Ending) -> None:
+        """`forward`, of few tiles."""
+        t, threads = self._tiles, self._workers.threads
+        work = [memory.take(work_size(t)) for _ in range(threads)]
+        strips, (v_step, u_step, p_step) = t.images * t.rows, self._few_steps()
+        length = strips * t.columns
+        v = memory.take(t.points * v_step)
+        own = [(memory.take(t.points * u_step), memory.take(t.points * p_step)) for _ in range(threads)]
+
+        def transform(first: int, last: int, worker: int) -> None:
+            images_to_points(first, last, x, t, 0, strips, v, v_step, length, work[worker])
+
+        def multiply(first: int, last: int, worker: int) -> None:
+            u, p = own[worker]
+            while first < last:
+                # Of one group.
+                panels = first, min(first + self._chunk, last, (first // t.filter_panels + 1) * t.filter_panels)
+                filters_to_points(*filters, *panels, first, u, u_step, work[worker])
+                multiply_tiles(t, 0, strips, v, v_step, first, u, u_step, p, p_step, length, *panels)
+                points_to_images(p, t, 0, strips, p_step, length, *panels, *ending, work[worker])
+                first = panels[1]
+
+        self._workers.run(strips, transform)
+        self._workers.run(t.group * t.filter_panels, multiply)
 
     def backward_filter(self, x: Array, dy: Array, out: Array) -> None:
         """Adds to ``out``, of w's shape."""

@@ -70,6 +70,7 @@ def multiply_tiles(
     last: int,
     v: Array,
     v_step: int,
+    u_panel: int,
     u: Array,
     u_step: int,
     p: Array,
@@ -80,7 +81,7 @@ def multiply_tiles(
 ) -> None:
     """p = v u for the tiles of strips ``first`` to ``last`` and panels ``first_panel`` to ``last_panel``, of one group.
 
-    v and p hold ``length`` tiles in a panel; p begins with ``first_panel``.
+    v and p hold ``length`` tiles in a panel; p begins with ``first_panel``, and u with ``u_panel``.
     """
     group = first_panel // t.filter_panels
     most = _ROWS // 8
@@ -92,7 +93,7 @@ def multiply_tiles(
             panel = first_panel
             while panel < last_panel:
                 width = _width(last_panel - panel)
-                u0 = point * u_step + (panel * t.panels + channel) * 64
+                u0 = point * u_step + ((panel - u_panel) * t.panels + channel) * 64
                 p0 = point * p_step + ((panel - first_panel) * length + begin) * 8
                 steps = length * 8, t.panels * 64
                 _strip_of_panels(

@@ -1,4 +1,4 @@
-"""Between images or filters and the values at the points of their tiles (see `_winograd_tiles`).
+"""Between images and the values at the points of their tiles (see `_winograd_tiles`).
 
 A transformed array is flat: number ``point * step + panel * length * 8 + tile * 8 + lane``. ``work`` holds what is
 between the two axes of a transform; `work_size` says how much.
@@ -14,10 +14,8 @@ from caffepy.cpu._winograd_matrices import apply
 from caffepy.cpu._winograd_tiles import Tiles, positions
 
 __all__ = [
-    "filters_to_points",
     "gradients_to_points",
     "images_to_points",
-    "points_to_filters",
     "points_to_images",
     "work_size",
 ]
@@ -190,60 +188,3 @@ def points_to_images(
             plane = (image * t.group + panel // t.filter_panels) * t.filters + channel
             lanes, base = min(t.filters - channel, 8), plane * area + row * t.size_h * width
             panel_to_planes(band, 0, height * width, lanes, bias, panel * 8, slope, y, base, area)
-
-
-@kernel
-def filters_to_points(
-    w: Array, scale: Array, t: Tiles, turned: bool, first: int, last: int, u: Array, step: int, work: Array
-) -> None:
-    """E_r w times each filter's ``scale``: panels ``first`` to ``last`` of filters, over all groups.
-
-    A panel has a row for each channel (and phase) of x. w, flat, is (filters, channels, kernel, kernel); where
-    ``turned``, (channels, filters, ...) with taps in reverse.
-    """
-    area = t.kernel * t.kernel
-    row_step, lane_step = (t.filters * area, area) if turned else (area, t.channels * area)
-    phases, rows = t.stride * t.stride, t.panels * 8
-    taps, middle = work[: t.taps * t.taps * 8], work[t.taps * t.taps * 8 :]
-    for panel in range(first, last):
-        group, filter_ = panel // t.filter_panels, panel % t.filter_panels * 8
-        for row in range(rows):
-            base = group * t.channels * t.filters * area + row // phases * row_step + filter_ * lane_step
-            for k in range(t.taps * t.taps):
-                i = k // t.taps * t.stride + row // t.stride % t.stride
-                j = k % t.taps * t.stride + row % t.stride
-                tap = i * t.kernel + j
-                if turned:
-                    tap = area - 1 - tap
-                inside = i < t.kernel and j < t.kernel and row < t.channels * phases
-                for lane in range(8):
-                    there = inside and filter_ + lane < t.filters
-                    taps[k * 8 + lane] = w[base + lane * lane_step + tap] * scale[panel * 8 + lane] if there else 0
-            for j in range(t.taps):
-                apply("values", t.points_h, t.taps, taps, j * 8, t.taps * 8, middle, j * 8, t.taps * 8)
-            to = (panel * rows + row) * 8
-            for i in range(t.points_h):
-                apply("values", t.points_w, t.taps, middle, i * t.taps * 8, 8, u, to + i * t.points_w * step, step)
-
-
-@kernel
-def points_to_filters(u: Array, t: Tiles, first: int, last: int, step: int, dw: Array, work: Array) -> None:
-    """Add E_r^T u to the gradients dw of panels ``first`` to ``last`` of filters."""
-    area = t.kernel * t.kernel
-    phases, rows = t.stride * t.stride, t.panels * 8
-    taps, middle = work[: t.taps * t.taps * 8], work[t.taps * t.taps * 8 :]
-    for panel in range(first, last):
-        group, filter_ = panel // t.filter_panels, panel % t.filter_panels * 8
-        for row in range(t.channels * phases):
-            at = (panel * rows + row) * 8
-            for i in range(t.points_h):
-                apply("results", t.points_w, t.taps, u, at + i * t.points_w * step, step, middle, i * t.taps * 8, 8)
-            for j in range(t.taps):
-                apply("results", t.points_h, t.taps, middle, j * 8, t.taps * 8, taps, j * 8, t.taps * 8)
-            for k in range(t.taps * t.taps):
-                i = k // t.taps * t.stride + row // t.stride % t.stride
-                j = k % t.taps * t.stride + row % t.stride
-                if i < t.kernel and j < t.kernel:
-                    for lane in range(min(t.filters - filter_, 8)):
-                        filter_at = (group * t.filters + filter_ + lane) * t.channels + row // phases
-                        dw[filter_at * area + i * t.kernel + j] += taps[k * 8 + lane]

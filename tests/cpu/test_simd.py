@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caffepy.cpu._jit import kernel
-from caffepy.cpu._simd import finish8, join4, multiply_add, transpose8
+from caffepy.cpu._simd import finish8, join4, multiply_add, scale8, transpose8
 
 
 @kernel
@@ -22,6 +22,11 @@ def _finish(src, s0, bias, b0, slope, dst, d0, d_step):
 @kernel
 def _join(src, low, high, dst, d0):
     join4(src, low, high, dst, d0)
+
+
+@kernel
+def _scale(dst, d0, count, factors, f0):
+    scale8(dst, d0, count, factors, f0)
 
 
 @kernel
@@ -61,6 +66,15 @@ def test_join4(dtype):
     src, dst = np.arange(1, 50, dtype=dtype), np.zeros(20, dtype)
     _join(src, 7, 30, dst, 3)
     assert list(dst) == [0] * 3 + [8, 9, 10, 11, 31, 32, 33, 34] + [0] * 9
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_scale8(dtype, count):
+    dst, factors = np.arange(40, dtype=dtype), np.arange(20, dtype=dtype) / 4
+    want = dst.copy()
+    want[3 : 3 + 8 * count] *= np.tile(factors[5:13], count)
+    _scale(dst, 3, count, factors, 5)
+    np.testing.assert_array_equal(dst, want)
 
 
 @pytest.mark.parametrize("add", [False, True])

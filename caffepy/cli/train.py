@@ -197,7 +197,7 @@ def _settle(param: caffe_pb2.SolverParameter, flags: _Flags, state: str | None, 
     elif state is not None and param.random_seed < 0:
         _same_seed(param, folder)
     if param.HasField("solver_mode") and param.solver_mode == param.GPU and not flags.gpu:
-        _log.warning("solver_mode: GPU in %s; this release computes on the CPU.", flags.solver)
+        _log.warning("solver_mode: GPU in %s has no effect: add --gpu 0, or this computes on the CPU.", flags.solver)
     if flags.iterations is not None:
         _log.warning("-iterations is for test and time; max_iter in %s says how long to train.", flags.solver)
 

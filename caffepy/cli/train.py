@@ -152,13 +152,13 @@ def _run(flags: _Flags, arguments: list[str], out: Console) -> None:
 
 def _make_folder(folder: Path, named_by: str) -> None:
     """Raises SolverError, which says what names the folder."""
-    from caffepy.errors import SolverError
+    from caffepy.errors import SolverError, reason
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SolverError(
-            f"Cannot make the run's folder '{folder}', which {named_by} names: {error.strerror}. "
+            f"Cannot make the run's folder '{folder}', which {named_by} names: {reason(error)}. "
             "Make sure that the directory exists and is writeable, or name another."
         ) from error
 

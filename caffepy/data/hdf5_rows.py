@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from caffepy.data.list_file import list_lines
 from caffepy.data.row_order import RowOrder
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["Hdf5Rows", "read_file_list"]
 
@@ -51,8 +51,7 @@ def read_file_list(path: str) -> list[str]:
             if len(names) > _MOST_FILES:
                 raise ValueError(f"it names more than {_MOST_FILES:,} files")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"Failed to open source file: '{path}': {reason} ({Path(path).absolute()}).") from error
+        raise DataError(f"Failed to open source file: '{path}': {reason(error)} ({Path(path).absolute()}).") from error
     if not names:
         raise DataError(f"Must have at least 1 HDF5 filename listed in '{path}'; it names none.")
     if names[0].startswith("\udc89HDF"):

@@ -9,7 +9,7 @@ from caffepy.data.datum import MAX_PIXELS, Image, decode_image
 from caffepy.data.image_list import Entry, image_path
 from caffepy.data.images import Images
 from caffepy.data.resize import resize
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["ImageFiles", "read_image_file"]
 
@@ -91,9 +91,8 @@ def read_image_file(root: str, name: str) -> tuple[str, bytes]:
     except MemoryError:
         raise DataError(f"image '{path}': out of memory: the file has {os.path.getsize(path):,} bytes.") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"Could not open or find file {path}: {reason} (working directory '{os.getcwd()}'). "
+            f"Could not open or find file {path}: {reason(error)} (working directory '{os.getcwd()}'). "
             "Check root_folder and the list."
         ) from error
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from caffepy.data.leveldb_log import read_log, read_span, varint
 from caffepy.data.leveldb_table import TRAILER, Block, Entry, block_content, entries, table_blocks
 from caffepy.data.source import Source, key_text
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["LeveldbSource"]
 
@@ -128,7 +128,7 @@ class LeveldbSource(Source):
             except ImportError as error:
                 raise DataError(f"the LevelDB '{self.path}': {_INSTALL}") from error
             except (OSError, ValueError, struct.error) as error:
-                raise self._damaged(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+                raise self._damaged(f"{name}: {reason(error)}") from error
             except MemoryError as error:
                 raise DataError(f"the LevelDB '{self.path}': out of memory with the keys of {name}.") from error
         # By key, the newest first; stable, so a log's later entry of one sequence would not matter.
@@ -163,7 +163,7 @@ class LeveldbSource(Source):
                 raise ValueError(f"{name} has {size:,} bytes")
             return _live_files((self._folder / name).read_bytes())
         except (OSError, ValueError) as error:
-            raise self._damaged(f"CURRENT: {getattr(error, 'strerror', None) or error}") from error
+            raise self._damaged(f"CURRENT: {reason(error)}") from error
 
     def _damaged(self, text: str) -> DataError:
         return DataError(

@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from numpy.typing import NDArray
 
-from caffepy.errors import WeightsError
+from caffepy.errors import WeightsError, reason
 from caffepy.proto.arrays import blob_arrays, field_header
 from caffepy.proto.caffe_pb2 import BlobProto
 from caffepy.proto.read import MAX_BINARY, check_binary, parse_binary, read_binary
@@ -91,7 +91,7 @@ class Numbers:
             self.file.seek(self.offset + begin * out.itemsize)
             complete = self.file.readinto(out.view(np.uint8).data) == out.nbytes  # type: ignore[attr-defined]
         except OSError as error:
-            raise WeightsError(f"{self.source}: cannot be read: {error.strerror or error}.") from error
+            raise WeightsError(f"{self.source}: cannot be read: {reason(error)}.") from error
         if not complete:
             raise WeightsError(f"{self.source}: the file became shorter while it was read.")
 

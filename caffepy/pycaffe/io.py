@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from caffepy.data.datum import decode_image
 from caffepy.data.ten_crops import ten_crops
-from caffepy.errors import DataError, did_you_mean
+from caffepy.errors import DataError, did_you_mean, reason
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
 from caffepy.pycaffe import interpolate
@@ -149,7 +149,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[
         with open(filename, "rb") as file:
             data = file.read()
     except OSError as error:
-        raise DataError(f"cannot read the image '{os.fspath(filename)}': {error.strerror or error}.") from error
+        raise DataError(f"cannot read the image '{os.fspath(filename)}': {reason(error)}.") from error
     planes = decode_image(data, f"'{os.fspath(filename)}'", deep=True)
     image = planes[:3].transpose(1, 2, 0)[:, :, ::-1] / float(np.iinfo(planes.dtype).max)
     if color and image.shape[2] == 1:

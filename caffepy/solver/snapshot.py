@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.errors import CaffepyError, SolverError, WeightsError
+from caffepy.errors import CaffepyError, SolverError, WeightsError, reason
 from caffepy.net.copy_weights import is_hdf5
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, not_written
@@ -242,7 +242,7 @@ def check_destination(solver: Solver) -> None:
         # Each is as large as a snapshot.
         remove_abandoned(folder, f"{Path(prefix).name}_iter_")
     except OSError as error:
-        raise SolverError(f"{problem}: {error.strerror or error}.") from error
+        raise SolverError(f"{problem}: {reason(error)}.") from error
     size = sum(param.blob.count for param in solver.net.learnable_params) * solver.backend.dtype.itemsize
     needed = size * (1 + len(solver.history) + bool(solver.param.snapshot_diff))
     free = shutil.disk_usage(folder).free

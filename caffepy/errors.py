@@ -27,7 +27,7 @@ __all__ = [
     "SolverError",
     "WeightsError",
     "did_you_mean",
-    "located",
+    "prefix",
     "reason",
 ]
 
@@ -67,9 +67,9 @@ class BackendError(CaffepyError):
     """A device, or an op of it, that is not there."""
 
 
-def located(where: str, text: str) -> str:
-    """``where: text``; the text alone where the place, such as ``net.prototxt:12``, is not known."""
-    return f"{where}: {text}" if where else text
+def prefix(where: str) -> str:
+    """``where: ``, with which a message begins; nothing where the place, such as ``net.prototxt:12``, is not known."""
+    return f"{where}: " if where else ""
 
 
 def reason(error: BaseException) -> str:

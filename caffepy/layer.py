@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from caffepy.backend import Backend, Budget, Counter
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
-from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
+from caffepy.errors import BackendError, LayerError, NetError, did_you_mean, prefix
 from caffepy.filler import fill
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array
@@ -170,8 +170,7 @@ class Layer(ABC):
 
     def error(self, text: str) -> LayerError:
         """An error that names this layer and its line; ``raise self.error("...")``."""
-        place = f"{self.where}: " if self.where else ""
-        return LayerError(f"{place}layer '{self.name}' ({self.type}): {text}")
+        return LayerError(f"{prefix(self.where)}layer '{self.name}' ({self.type}): {text}")
 
 
 def register_layer(type_name: str) -> Callable[[LayerClass], LayerClass]:
@@ -224,7 +223,7 @@ def get_layer_class(type_name: str, where: str = "") -> type[Layer]:
             hint = " It is what Caffe's RNN and LSTM are built on, and no type of its own: use one of these."
         known = f" Known types: {', '.join(layer_types())}."
         raise NetError(
-            f"{where + ': ' if where else ''}Unknown layer type: {type_name or '(none given)'}."
+            f"{prefix(where)}Unknown layer type: {type_name or '(none given)'}."
             f"{hint or known} "
             f'A layer of your own is added by @caffepy.register_layer("{type_name}").'
         )

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from caffepy import errors
-from caffepy.errors import did_you_mean, located, reason
+from caffepy.errors import did_you_mean, prefix, reason
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_every_error_is_one_that_scripts_for_pycaffe_catch(name):
 
 
 def test_a_place_is_said_only_where_it_is_known():
-    assert located("net.prototxt:12", "no such layer.") == "net.prototxt:12: no such layer."
-    assert located("", "no such layer.") == "no such layer."
+    assert prefix("net.prototxt:12") == "net.prototxt:12: "
+    assert prefix("") == ""
 
 
 def test_an_error_of_the_system_is_told_in_its_words_alone():

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from caffepy.backend import Array
+from caffepy.blob import shape_string
 from caffepy.errors import CaffepyError, WeightsError
 from caffepy.layer import Layer
 from caffepy.net.hdf5 import READ_ERRORS, numbers
@@ -185,8 +186,8 @@ def _copy_stored(
             values, diff = stored_blobs.numbers(proto)
             if values.count != math.prod(shapes[i]):
                 raise WeightsError(
-                    f"{source}: layer '{layer.name}', blob {i}: {values.count} values for shape {_text(shapes[i])} "
-                    "(Check failed: count_ == proto.data_size()). The file is damaged."
+                    f"{source}: layer '{layer.name}', blob {i}: {values.count} values for shape "
+                    f"{shape_string(shapes[i])} (Check failed: count_ == proto.data_size()). The file is damaged."
                 )
             _copy(net, values, blob.data)
             if diff.count == blob.count:
@@ -195,9 +196,9 @@ def _copy_stored(
     return report
 
 
-def _copy(net: Net, numbers: Numbers, out: Array) -> None:
+def _copy(net: Net, stored: Numbers, out: Array) -> None:
     flat = out.reshape(-1)
-    for begin, piece in numbers.pieces():
+    for begin, piece in stored.pieces():
         flat[begin : begin + len(piece)] = net.backend.asarray(piece)
 
 
@@ -278,7 +279,7 @@ def _fits(
         blob = layer.blobs[i]
         if _shapes_equal(blob.shape, shape, old):
             continue
-        sizes = f"{_text(shape)} in the file, {blob.shape_string} in the net"
+        sizes = f"{shape_string(shape)} in the file, {blob.shape_string} in the net"
         if rules.reshape and _reshapes(shape, blob.shape, old):
             changed.append(f"blob {i}: {sizes}")
             continue
@@ -287,8 +288,8 @@ def _fits(
             hint = " Both have as many values: --reshape-weights (reshape=True) copies them in their order."
         text = (
             f"Cannot copy param {i} weights from layer '{layer.name}'; shape mismatch.  Source param shape is "
-            f"{_text(shape)}; target param shape is {blob.shape_string}. To learn this layer's parameters from scratch "
-            f"rather than copying from a saved net, rename the layer, or skip it with --on-mismatch skip.{hint}"
+            f"{shape_string(shape)}; target param shape is {blob.shape_string}. To learn this layer's parameters from "
+            f"scratch rather than copying from a saved net, rename the layer, or skip it with --on-mismatch skip.{hint}"
         )
         return _refused(layer, text.removesuffix("."), f"blob {i}: {sizes}", report, rules)
     if changed:
@@ -329,7 +330,3 @@ class Targets:
         """The next one of that name that was not given yet."""
         layers = self._layers.get(name)
         return layers.popleft() if layers else None
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return " ".join(map(str, (*shape, f"({math.prod(shape)})")))

@@ -124,8 +124,8 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         with open_binary(source, state) as stored:
             iteration, learned_net = state.iter, state.learned_net
             values = [stored.numbers(blob)[0] for blob in state.history]
-            _check_history(solver, [numbers.count for numbers in values], source)
-            history = [numbers.array() for numbers in values]
+            _check_history(solver, [blob.count for blob in values], source)
+            history = [blob.array() for blob in values]
     if iteration < 0:
         raise WeightsError(f"{source}: iteration {iteration} is negative. The file is damaged.")
     if learned_net:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
+from caffepy.layers._scores import scores_shape
 
 __all__ = ["Accuracy"]
 
@@ -38,19 +37,12 @@ class Accuracy(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scores, labels = bottom
-        axis = self.axis(scores, self.given_axis, "accuracy_param.axis")
-        outer, classes, inner = math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])
+        self.shape = scores_shape(self, scores, labels, self.given_axis, "accuracy_param.axis")
+        outer, classes, inner = self.shape
         if self.top_k > classes:
             raise self.error(
                 f"top_k must be less than or equal to the number of classes; got {self.top_k} for {classes} classes."
             )
-        if outer * inner != labels.count:
-            raise self.error(
-                f"Number of labels must match number of predictions: scores {scores.shape_string} with classes along "
-                f"axis {axis} need {outer * inner} labels, got {labels.shape_string}. For scores (N, C, H, W) and "
-                "axis 1, label count must be N*H*W, with integer values in {0, 1, ..., C-1}."
-            )
-        self.shape = (outer, classes, inner)
         if self.bad.shape != (outer, 1, inner):
             self.bad = self.backend.zeros((outer, 1, inner), bool)
             self.bad_labels = self.backend.zeros((outer, 1, inner))

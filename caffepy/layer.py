@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from caffepy.backend import Backend, Budget, Counter
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
-from caffepy.errors import BackendError, LayerError, NetError, did_you_mean, prefix
+from caffepy.errors import BackendError, CaffepyError, LayerError, NetError, did_you_mean, prefix
 from caffepy.filler import fill
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array
@@ -138,10 +139,8 @@ class Layer(ABC):
                     f"its shape {blob.shape_string} needs {blob.count}."
                 )
         else:
-            try:
+            with self.named():
                 values = fill(filler, blob.shape, self.stream("blob", index))
-            except LayerError as error:
-                raise self.error(str(error)) from None
         blob.data[...] = self.backend.asarray(values.reshape(blob.shape))
         return blob
 
@@ -167,6 +166,14 @@ class Layer(ABC):
                 self.context.budget.take(size, what, meanwhile)
             except BackendError as error:
                 raise self.error(str(error)) from None
+
+    @contextmanager
+    def named(self, kind: type[CaffepyError] = LayerError) -> Iterator[None]:
+        """Errors of ``kind`` inside the block, which know nothing of layers, get this one's name and line."""
+        try:
+            yield
+        except kind as error:
+            raise kind(str(self.error(str(error)))) from error
 
     def error(self, text: str) -> LayerError:
         """An error that names this layer and its line; ``raise self.error("...")``."""

@@ -8,7 +8,7 @@ from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.errors import WeightsError
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import Normalizer, check_batch, named_errors
+from caffepy.layers._loss import Normalizer, check_batch
 from caffepy.layers._scores import scores_shape
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
@@ -94,7 +94,7 @@ class InfogainLoss(Layer):
         self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.infogain_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import Normalizer, check_batch, named_errors
+from caffepy.layers._loss import Normalizer, check_batch
 from caffepy.layers._scores import scores_shape
 from caffepy.proto import caffe_pb2
 
@@ -72,7 +72,7 @@ class SoftmaxWithLoss(Layer):
         self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.softmax_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

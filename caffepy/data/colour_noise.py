@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from caffepy.data.datum import decode
 from caffepy.data.npy import read_npy
-from caffepy.data.source import Source
+from caffepy.data.source import Source, key_text
 from caffepy.errors import DataError
 from caffepy.proto.files import atomic_write
 from caffepy.random import Stream
@@ -94,7 +94,7 @@ def compute_colour_noise(
         image = decode(value, key).array
         if image.shape[0] != 3 or image.dtype != np.uint8:
             raise DataError(
-                f"colour noise needs images of 3 channels of bytes; record '{key.decode(errors='backslashreplace')}' "
+                f"colour noise needs images of 3 channels of bytes; record '{key_text(key)}' "
                 f"of '{source.path}' has shape {image.shape}, {image.dtype}."
             )
         flat = image.reshape(3, -1).astype(np.float64)

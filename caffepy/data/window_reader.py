@@ -31,12 +31,17 @@ _MOST_DRAWS = 1000
 
 @dataclass
 class WindowBatch:
-    """``data`` (N, 3, crop_size, crop_size) and ``label`` (N,), float32."""
+    """``data`` (N, 3, crop_size, crop_size) and ``label`` (N,), float32.
+
+    Attributes:
+        words: (N, 2), the random words that each window is drawn by.
+        passed_over: for each place the images that were drawn there and cannot be used: number, and what is wrong.
+    """
 
     data: NDArray[np.float32]
     label: NDArray[np.float32]
-    _words: NDArray[np.uint32] = field(repr=False)
-    _bad: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
+    words: NDArray[np.uint32] = field(repr=False)
+    passed_over: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
 
     @property
     def tops(self) -> Sequence[NDArray[np.float32]]:
@@ -239,7 +244,7 @@ class WindowReader:
             DataError: more bad images than allowed; names the one too many.
         """
         batch = self._prefetcher.get(step)
-        for passed_over in batch._bad:
+        for passed_over in batch.passed_over:
             self._bad.note(passed_over)
         return batch
 
@@ -270,15 +275,15 @@ class _Filler:
     def prepare(self, batch: WindowBatch, step: int) -> None:
         """Draw for all windows of a batch at once."""
         size = self.settings.batch_size
-        batch._words = self.stream.bits_of_steps(np.arange(step * size, (step + 1) * size, dtype=np.int64), 2)
-        batch._bad = [[] for _ in range(size)]
+        batch.words = self.stream.bits_of_steps(np.arange(step * size, (step + 1) * size, dtype=np.int64), 2)
+        batch.passed_over = [[] for _ in range(size)]
 
     def fill(self, batch: WindowBatch, position: int, ordinal: int) -> None:
         """Put a window at ``position``."""
         settings = self.settings
         foreground = position >= settings.batch_size - settings.foreground
         windows = self.file.foreground if foreground else self.file.background
-        words, passed_over, images = batch._words[position], batch._bad[position], set[int]()
+        words, passed_over, images = batch.words[position], batch.passed_over[position], set[int]()
         for draw in range(1, _MOST_DRAWS + 1):
             number = int(words[0]) * len(windows) >> 32
             try:

@@ -187,9 +187,7 @@ def _run(net: Net, iterations: int, after: Callable[[int], None]) -> tuple[float
         for name, value in zip(names, batch, strict=True):
             _log.info("Batch %d, %s = %g", i, name, value)
         after(i)
-    weights = {
-        name: weight for entry in net.entries for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
-    }
+    weights = net.loss_weights
     means = total / iterations
     return loss / iterations, [
         Output(name, float(value), weights[name]) for name, value in zip(names, means, strict=True)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options, weights_options
+from caffepy.cli.options import (
+    colour_options,
+    comma_list,
+    copy_weights,
+    data_threads_option,
+    labels_option,
+    phase_option,
+    python_layers_option,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.drawing.panels import Panel
@@ -24,9 +34,6 @@ _most = click.option("--most", type=click.IntRange(1), default=256, show_default
 _each = click.option(
     "--each/--all", default=None, help="Let each tile have its own range of brightness, or all the same."
 )
-_python = click.option(
-    "--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names."
-)
 
 
 @command.command("filters", cls=CaffeCommand, short_help="Draw weights of layers.")
@@ -36,7 +43,7 @@ _python = click.option(
 @click.option("--model", metavar="FILE", help="The net: fully connected weights are then drawn as their inputs lie.")
 @_most
 @_each
-def filters(layers: str, weights: str, out: str | None, model: str | None, most: int, each: bool | None) -> None:
+def show_filters(layers: str, weights: str, out: str | None, model: str | None, most: int, each: bool | None) -> None:
     """Draw the filters of LAYERs in WEIGHTS, a .caffemodel or .h5 file.
 
     Zero is gray, and each filter has its own range unless --all is given. Filters of three channels are in colours; of
@@ -92,13 +99,13 @@ def _as_inputs_lie(model: str, name: str, weight: Any) -> Any:
     "--from", "source", metavar="FILE", help="A train_val.prototxt: prepare the image as its TEST phase does."
 )
 @click.option("--record", type=click.IntRange(0), default=0, help="Without an image: which record of the data to show.")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
-@_python
+@labels_option
+@python_layers_option
 @_most
 @_each
 @weights_options
 @state_options
-def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -> None:
+def show_blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -> None:
     """Draw what BLOBs, or the tops of layers of that name, hold for an image or a record of NET's data.
 
     Channels are tiles, from black for the blob's smallest value to white for its largest unless --each is given; rows
@@ -124,7 +131,7 @@ def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -
     with Net(
         source, caffe_pb2.TEST, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"]
     ) as net:
-        report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
+        report = copy_weights(net, weights, flags)
         click.echo(str(report), err=True)
         if image is None:
             row = run_to_record(net, flags["record"])
@@ -147,18 +154,17 @@ def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -
 @command.command("batch", cls=CaffeCommand, short_help="Draw a batch as the net sees it.")
 @click.argument("model", metavar="NET")
 @click.argument("out", metavar="[OUT.png]", required=False)
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
+@phase_option("TRAIN")
 @click.option("--batch", type=click.IntRange(0), default=0, show_default=True, help="Which batch, from 0.")
 @click.option("--most", type=click.IntRange(1), default=64, show_default=True, help="Images in the picture.")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
+@labels_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of crops and mirroring.")
 @click.option("--shuffle/--no-shuffle", default=False, help="Visit training records in another order, as in train.")
-@click.option("--colour-noise", type=click.FloatRange(0), default=0.0, metavar="SIGMA", help="AlexNet's; 0.1 there.")
-@click.option("--colour-pca", default="", metavar="FILE", help="Components for it; from the database unless given.")
-@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
-@_python
+@colour_options
+@data_threads_option
+@python_layers_option
 @state_options
-def batch(model: str, out: str | None, **flags: Any) -> None:
+def show_batch(model: str, out: str | None, **flags: Any) -> None:
     """Draw a batch of NET's data as the net sees it: cropped, mirrored, with noise; mean and scale undone.
 
     The label, or its name, is below each image.
@@ -204,8 +210,8 @@ def batch(model: str, out: str | None, **flags: Any) -> None:
 @command.command("confusion", cls=CaffeCommand, short_help="Draw a confusion matrix.")
 @click.argument("file")
 @click.argument("out", metavar="[OUT.png]", required=False)
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
-def confusion(file: str, out: str | None, labels_file: str | None) -> None:
+@labels_option
+def show_confusion(file: str, out: str | None, labels_file: str | None) -> None:
     """Draw the confusion matrix in FILE: images.csv or confusion.csv of a test's report, or an .npz or HDF5 file with
     label and prob, as extract-features writes them, or with confusion.
     """

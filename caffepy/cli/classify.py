@@ -101,6 +101,7 @@ def _form(form: str | None, output: str | None) -> str:
 
 
 def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int, int], None]) -> Classes:
+    from caffepy.data.reader import cores
     from caffepy.evaluation.as_tested import classify_as_tested
 
     return classify_as_tested(
@@ -112,7 +113,7 @@ def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int,
         crops=10 if flags["oversample"] else 1,
         size=parse_size(flags["images_dim"]),
         gray=flags["gray"],
-        threads=flags["data_threads"] or os.cpu_count() or 1,
+        threads=flags["data_threads"] or cores(),
         level=flags["level"],
         stages=comma_list(flags["stage"]),
         progress=progress,

@@ -33,6 +33,7 @@ __all__ = [
     "resize_options",
     "shape_option",
     "state_options",
+    "threads_option",
     "weights_options",
 ]
 
@@ -104,6 +105,13 @@ def data_threads_option(function: Function) -> Function:
     """-data-threads."""
     return click.option(
         "--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given."
+    )(function)
+
+
+def threads_option(function: Function) -> Function:
+    """-threads, of commands that decode images and compute nothing else."""
+    return click.option(
+        "--threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given."
     )(function)
 
 

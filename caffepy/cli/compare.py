@@ -77,15 +77,15 @@ def command(words: tuple[str, ...], **flags: Any) -> None:
 
 def _compare(words: tuple[str, ...], flags: dict[str, Any], stack: ExitStack) -> Comparison:
     from caffepy.net.compare import compare, feed_same, net_arrays
-    from caffepy.net.copy_weights import is_hdf5
-    from caffepy.net.stored_arrays import is_npz, open_arrays
+    from caffepy.net.stored_arrays import open_arrays
+    from caffepy.proto.file_kind import is_hdf5, is_zip
 
     tolerances = {"relative": flags["tolerance"], "absolute": flags["absolute"]}
     if len(words) == 2:
         first, second = (stack.enter_context(open_arrays(word)) for word in words)
         return compare(first, second, **tolerances)
     given = stack.enter_context(open_arrays(flags["given"])) if flags["given"] else None
-    alone = len(words) == 3 and (is_npz(words[2]) or (is_hdf5(words[2]) and _no_weights(words[2])))
+    alone = len(words) == 3 and (is_zip(words[2]) or (is_hdf5(words[2]) and _no_weights(words[2])))
     one = _net(words[0], words[1], flags["gpu"] if alone else "", flags, stack)
     if alone:
         dump = stack.enter_context(open_arrays(words[2]))

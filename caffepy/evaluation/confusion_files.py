@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from caffepy.errors import CaffepyError, DataError, reason
 from caffepy.net.compare import Arrays
-from caffepy.net.copy_weights import is_hdf5
-from caffepy.net.stored_arrays import is_npz, open_arrays
+from caffepy.net.stored_arrays import open_arrays
+from caffepy.proto.file_kind import is_hdf5, is_zip
 
 __all__ = ["read_confusion"]
 
@@ -37,7 +37,7 @@ def read_confusion(path: str | os.PathLike[str]) -> tuple[Counts, list[str] | No
         DataError: none of these.
     """
     where = os.fspath(path)
-    if is_npz(where) or is_hdf5(where):
+    if is_zip(where) or is_hdf5(where):
         with open_arrays(where) as arrays:
             return _from_arrays(where, arrays), None
     try:

@@ -21,6 +21,7 @@ from caffepy.layer import Layer
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_shape
+from caffepy.proto.file_kind import is_hdf5
 from caffepy.proto.stored_blobs import Numbers, StoredBlobs, open_binary
 from caffepy.proto.text import Lines
 from caffepy.proto.upgrade import upgrade_net
@@ -28,7 +29,7 @@ from caffepy.proto.upgrade import upgrade_net
 if TYPE_CHECKING:
     from caffepy.net.net import Net
 
-__all__ = ["CopyRules", "Report", "Targets", "is_hdf5", "load_weights"]
+__all__ = ["CopyRules", "Report", "Targets", "load_weights"]
 
 _log = logging.getLogger("caffepy")
 # A line for each layer goes into logs, and not to a terminal.
@@ -99,15 +100,6 @@ class Report:
             *((name, "missing", "not in the file: keeps its values") for name in self.missing),
             *((name, "ignored", "not in this net") for name in self.ignored),
         ]
-
-
-def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is an HDF5 file by its first bytes."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
-    except OSError:
-        return False
 
 
 def load_weights(net: Net, paths: Iterable[str | os.PathLike[str]], rules: CopyRules) -> Report:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.errors import CaffepyError, SolverError, WeightsError, reason
-from caffepy.net.copy_weights import is_hdf5
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import encode_blob, write_message_with_blobs
+from caffepy.proto.file_kind import is_hdf5
 from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
 from caffepy.proto.read import check_binary, read_binary
 from caffepy.proto.stored_blobs import open_binary

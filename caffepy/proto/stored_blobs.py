@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, BinaryIO, NamedTuple, cast
+from io import BufferedReader
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from google.protobuf.descriptor import Descriptor
@@ -55,7 +56,7 @@ class Numbers:
     count: int
     source: str = ""
     values: NDArray[Any] | None = None
-    file: BinaryIO | None = None
+    file: BufferedReader | None = None
     offset: int = 0
     dtype: str = "<f4"
 
@@ -88,7 +89,7 @@ class Numbers:
         assert self.file is not None
         try:
             self.file.seek(self.offset + begin * out.itemsize)
-            complete = self.file.readinto(out.view(np.uint8).data) == out.nbytes  # type: ignore[attr-defined]
+            complete = self.file.readinto(out.view(np.uint8).data) == out.nbytes
         except OSError as error:
             raise WeightsError(f"{self.source}: cannot be read: {reason(error)}.") from error
         if not complete:
@@ -156,7 +157,7 @@ class _Field(NamedTuple):
 class _Walk:
     """Goes along a file; ``found`` holds by mark, and field of the blob, what was left out."""
 
-    def __init__(self, file: BinaryIO, source: str) -> None:
+    def __init__(self, file: BufferedReader, source: str) -> None:
         self.file = file
         self.source = source
         self.found: dict[bytes, dict[int, Numbers]] = {}

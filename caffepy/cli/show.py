@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,7 +50,6 @@ def show_filters(layers: str, weights: str, out: str | None, model: str | None, 
     Zero is gray, and each filter has its own range unless --all is given. Filters of three channels are in colours; of
     others every channel is a tile, and every filter a row. 1 x 1 filters and other weights are drawn as a matrix.
     """
-    from caffepy.drawing.panels import draw_panels
     from caffepy.drawing.weights import weights_panel
     from caffepy.errors import WeightsError, did_you_mean
     from caffepy.net.stored_arrays import open_arrays
@@ -70,7 +70,7 @@ def show_filters(layers: str, weights: str, out: str | None, model: str | None, 
             if model is not None:
                 weight = _as_inputs_lie(model, name, weight)
             panels.append(weights_panel(name, weight, most=most, each=each is not False))
-    _draw(draw_panels, panels, out, names)
+    _draw(panels, out, names)
 
 
 def _as_inputs_lie(model: str, name: str, weight: Any) -> Any:
@@ -112,7 +112,6 @@ def show_blobs(blobs: str, model: str, weights: str, out: str | None, **flags: A
     of values, such as those of fc7 and prob, are bars, with the largest named.
     """
     from caffepy.drawing.activations import activations_panel
-    from caffepy.drawing.panels import draw_panels
     from caffepy.errors import NetError
     from caffepy.evaluation.labels import read_labels
     from caffepy.evaluation.one_record import ImagePass, blob_names, run_to_record
@@ -127,7 +126,7 @@ def show_blobs(blobs: str, model: str, weights: str, out: str | None, **flags: A
         tested = read_net(flags["source"]) if flags["source"] else None
         image = ImagePass(source, flags["image"], tested, level, stages)
         source = image.source
-    panels = []
+    panels: list[Panel] = []
     with Net(
         source, caffe_pb2.TEST, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"]
     ) as net:
@@ -148,7 +147,7 @@ def show_blobs(blobs: str, model: str, weights: str, out: str | None, **flags: A
                 activations_panel(name, values[row], labels=labels, most=flags["most"], each=flags["each"] is True)
             )
     title = flags["image"] or f"record {flags['record']}"
-    _draw(draw_panels, panels, out, comma_list(blobs), title=f"{net.name}: {title}" if net.name else title)
+    _draw(panels, out, comma_list(blobs), title=f"{net.name}: {title}" if net.name else title)
 
 
 @command.command("batch", cls=CaffeCommand, short_help="Draw a batch as the net sees it.")
@@ -171,7 +170,7 @@ def show_batch(model: str, out: str | None, **flags: Any) -> None:
     """
     from caffepy.data.options import DataOptions
     from caffepy.drawing.batch import find_images, visible
-    from caffepy.drawing.panels import Tiles, draw_panels
+    from caffepy.drawing.panels import Tiles
     from caffepy.evaluation.labels import class_name, read_labels
     from caffepy.net import Net
     from caffepy.net.data_layers import only_data_layers
@@ -204,7 +203,7 @@ def show_batch(model: str, out: str | None, **flags: Any) -> None:
     size = "x".join(map(str, images.shape[1:3]))
     title = f"batch {flags['batch']} of {flags['phase'].upper()}: {len(images)} images of {size}, {how}"
     part = f", the first {count}" if count < len(images) else ""
-    _draw(draw_panels, [Tiles(title + part, images[:count], captions)], out, ["batch"], title=param.name)
+    _draw([Tiles(title + part, images[:count], captions)], out, ["batch"], title=param.name)
 
 
 @command.command("confusion", cls=CaffeCommand, short_help="Draw a confusion matrix.")
@@ -228,7 +227,9 @@ def show_confusion(file: str, out: str | None, labels_file: str | None) -> None:
     click.echo(f"Wrote {target}", err=True)
 
 
-def _draw(draw: Any, panels: list[Any], out: str | None, names: list[str], title: str = "") -> None:
+def _draw(panels: Sequence[Panel], out: str | None, names: list[str], title: str = "") -> None:
+    from caffepy.drawing.panels import draw_panels
+
     target = out or f"{'-'.join(names).replace('/', '-')[:100]}.png"
-    draw(panels, target, title)
+    draw_panels(panels, target, title)
     click.echo(f"Wrote {target}", err=True)

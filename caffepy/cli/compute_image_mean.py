@@ -30,7 +30,7 @@ def command(input_db: str, output_file: str | None, backend: str, threads: int) 
         source = open_source(input_db, backend.upper())
         try:
             with counting(err, "files") as progress:
-                mean = compute_mean(source, progress, threads=threads or cores())
+                mean = compute_mean(source, threads=threads or cores(), progress=progress)
         finally:
             source.close()
         if output_file:

@@ -82,9 +82,9 @@ def test_images_of_a_mean_are_decoded_in_all_cores_or_so_many_threads(run, mnist
     run("convert-mnist", "images.gz", "labels", "db")
     seen = []
 
-    def compute(source, progress, *, threads):
+    def compute(source, *, threads, progress):
         seen.append(threads)
-        return compute_mean(source, progress, threads=threads)
+        return compute_mean(source, threads=threads, progress=progress)
 
     monkeypatch.setattr("caffepy.data.mean.compute_mean", compute)
     assert run("compute-image-mean", "db").lines == run("compute-image-mean", "-threads=3", "db").lines

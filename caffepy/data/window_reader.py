@@ -143,7 +143,7 @@ class WindowImages:
     def __init__(self, names: list[str], root: str, *, cache: bool = False) -> None:
         self._names = names
         self._root = root
-        self._cached = [read_image_file(root, name) for name in names] if cache else None
+        self._cached = [self._read(number) for number in range(len(names))] if cache else None
 
     def load(self, number: int) -> tuple[str, NDArray[np.uint8]]:
         """The path and the pixels (3, H, W), blue first, of image ``number``.
@@ -151,8 +151,11 @@ class WindowImages:
         Raises:
             DataError: it cannot be read or decoded.
         """
-        path, data = self._cached[number] if self._cached else read_image_file(self._root, self._names[number])
+        path, data = self._cached[number] if self._cached else self._read(number)
         return path, decode_image(data, f"image '{path}'", color="color")
+
+    def _read(self, number: int) -> tuple[str, bytes]:
+        return read_image_file(self._root, self._names[number], " Check root_folder and the window file.")
 
 
 def cached_bytes(names: list[str], root: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_place_is_said_only_where_it_is_known():
 
 def test_an_error_of_the_system_is_told_in_its_words_alone():
     with pytest.raises(FileNotFoundError, match="Errno") as caught:
-        open("/no/such/file")
+        Path("/no/such/file").read_bytes()
     assert reason(caught.value) == "No such file or directory"
     assert reason(ValueError("line 3 is no list")) == "line 3 is no list"
     assert reason(OSError("h5py's own words")) == "h5py's own words"

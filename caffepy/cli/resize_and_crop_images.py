@@ -62,9 +62,7 @@ def command(folders: tuple[str, ...], input_folder: str | None, output_folder: s
             return 1 if missing and not flags["skip_bad"] else 0
         settings = SquareSettings(flags["side"], flags["gray"], flags["quality"], flags["skip_existing"])
         with counting(err, "files") as progress:
-            report = resize_and_crop(
-                plan, settings, processes=flags["processes"] or cores(), progress=progress
-            )
+            report = resize_and_crop(plan, settings, processes=flags["processes"] or cores(), progress=progress)
         _warn(report.bad)
         if report.enlarged:
             _log.warning("%d images were smaller than %d and have been enlarged.", report.enlarged, flags["side"])

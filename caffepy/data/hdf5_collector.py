@@ -37,9 +37,7 @@ class Hdf5Collector:
         self.rows = 0
         folder = Path(path).absolute().parent
         if not path or "\0" in path or not folder.is_dir() or Path(path).is_dir():
-            why = (
-                f"there is no folder '{folder}'" if path and not folder.is_dir() else "it is not the name of a file"
-            )
+            why = f"there is no folder '{folder}'" if path and not folder.is_dir() else "it is not the name of a file"
             raise DataError(f"Failed to open HDF5 file '{path}': {why}. Set file_name in hdf5_output_param.")
         self._state = _State()
         self._finalizer = weakref.finalize(self, self._state.finish)

@@ -16,6 +16,5 @@ def check_images(layer: Layer, bottom: Blob) -> None:
     """
     if len(bottom.shape) != 4:
         raise layer.error(
-            "Input must have 4 axes, corresponding to (num, channels, height, width); "
-            f"got shape {bottom.shape_string}."
+            f"Input must have 4 axes, corresponding to (num, channels, height, width); got shape {bottom.shape_string}."
         )

@@ -34,9 +34,7 @@ def included(layer: caffe_pb2.LayerParameter, state: caffe_pb2.NetState, where: 
         NetError: the layer has rules of both kinds.
     """
     if layer.include and layer.exclude:
-        raise NetError(
-            f"{prefix(where)}layer '{layer.name}': Specify either include rules or exclude rules; not both."
-        )
+        raise NetError(f"{prefix(where)}layer '{layer.name}': Specify either include rules or exclude rules; not both.")
     if layer.include:
         return any(meets_rule(state, rule) for rule in layer.include)
     return not any(meets_rule(state, rule) for rule in layer.exclude)

@@ -45,7 +45,9 @@ def blob_array(blob: caffe_pb2.BlobProto, what: str = "data") -> NDArray[Any]:
 
 def blob_arrays(blob: caffe_pb2.BlobProto) -> tuple[NDArray[Any], NDArray[Any]]:
     """The values of ``data`` and ``diff`` as `blob_array` gives them, in the time of one."""
-    numbers = {single: "<f4" for single, _ in NUMBER_FIELDS.values()} | {double: "<f8" for _, double in NUMBER_FIELDS.values()}
+    numbers = {single: "<f4" for single, _ in NUMBER_FIELDS.values()} | {
+        double: "<f8" for _, double in NUMBER_FIELDS.values()
+    }
     found: dict[int, NDArray[Any]] = {}
     buffer = memoryview(blob.SerializeToString())
     position = 0

@@ -90,6 +90,7 @@ def test_images_of_a_mean_are_decoded_in_all_cores_or_so_many_threads(run, mnist
     assert run("compute-image-mean", "db").lines == run("compute-image-mean", "-threads=3", "db").lines
     assert seen == [cores(), 3]
 
+
 def test_a_thousand_files_are_a_line(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with LmdbWriter("db") as writer:

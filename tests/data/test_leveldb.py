@@ -32,7 +32,6 @@ from caffepy.data.writer import new_database
 from caffepy.errors import DataError
 from caffepy.proto.varint import write_varint
 
-
 NAMES = ["snappy", "plain", "log", "again"]
 needs_snappy = pytest.mark.skipif(
     importlib.util.find_spec("cramjam") is None, reason="cramjam, which unpacks Snappy, is not installed: extra leveldb"

@@ -161,6 +161,7 @@ def test_tests_in_quick_succession_are_not_all_drawn(tmp_path, monkeypatch):
     watcher.on_begin(fake_run.solver())
     for iteration in range(100, 1000, 100):
         fake_run.tell_test(watcher, iteration)
+        now[0] += 0.01
     assert len(drawn) == 1
     now[0] += 0.5
     fake_run.tell_test(watcher, 1000)

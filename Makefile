@@ -10,7 +10,7 @@ LENET := models/lenet
 COUNT ?= 10000
 FIRST ?= 0
 
-.PHONY: train test test-gpu fuzz check docs bench clean
+.PHONY: train test test-gpu test-plans fuzz check docs bench clean
 
 train: $(LENET)/digits_train_lmdb  ## LeNet on the bundled digits: a JPEG database, training, a curve picture
 	$(BIN)/caffepy train --solver $(LENET)/solver.prototxt --run-dir runs/lenet
@@ -18,12 +18,20 @@ train: $(LENET)/digits_train_lmdb  ## LeNet on the bundled digits: a JPEG databa
 test: $(VENV)/.test  ## the whole test suite
 	$(BIN)/pytest -n auto
 
-GPU_TESTS := tests/gpu tests/test_contract.py tests/layers tests/oracle tests/ops tests/solver tests/pycaffe tests/evaluation
+GPU_TESTS := tests/gpu tests/test_contract.py tests/layers tests/oracle tests/ops tests/solver tests/pycaffe \
+	tests/evaluation tests/net/test_fusion.py
 # What starts pytest: `make test-gpu PYTEST="python emulator -m pytest"` where the device is not a real one.
 PYTEST ?= $(BIN)/pytest
 
 test-gpu: $(VENV)/.test  ## the tests that want a GPU; install CuPy for it first, see docs/gpu.md
 	$(PYTEST) -n auto -k gpu $(GPU_TESTS)
+
+# On an emulated GPU, `make test-plans RUN="python emulator" GPUS="H100 V100"`: cuDNN plans for each of these.
+RUN ?= $(BIN)/python
+GPUS ?=
+
+test-plans: $(VENV)/.test  ## what cuDNN plans of all convolutions of models/, in each precision and layout: minutes
+	@for gpu in $(or $(GPUS),""); do FAKEGPU_DEVICE=$$gpu $(RUN) -m tests.gpu.cudnn_plans || exit 1; done
 
 fuzz: $(VENV)/.test  ## 10,000 hostile files and the large ones, nightly; `make fuzz FIRST=10000` does the next
 	$(BIN)/python -m tests.attacks.fuzz $(COUNT) $(FIRST)

@@ -28,7 +28,7 @@ Rules that every op keeps:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -60,19 +60,25 @@ class Counter:
 
 
 class Recorder(ABC):
-    """Runs work that is the same in each pass; a device may record it, and then starts all of it by one call.
+    """Runs work that is the same each time; a device may record it, and then starts all of it by one call.
 
     The work reads and writes the same arrays each time, and what is done on the host beside starting ops is done only
-    the first times. Numbers that change with the pass come from its `Counter`.
+    the first times. What changes from one time to the next comes from arrays, and from the `Counter` of its net.
     """
 
     @abstractmethod
-    def run(self, work: Callable[[], None]) -> None:
-        """Do the work."""
+    def run(self, name: str, steps: Sequence[Callable[[], None]], passes: int = 0) -> None:
+        """Do the steps in their order.
+
+        Args:
+            name: the same for the same steps.
+            steps: what to do.
+            passes: how many passes of the net are among them; the counter counts up by as many when all are done.
+        """
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget what was recorded: shapes or arrays have changed."""
+        """Forget what was recorded: shapes, arrays or settings have changed."""
 
 
 class LossScale(ABC):
@@ -172,7 +178,7 @@ class Backend(ABC):
         """
 
     def recorder(self, counter: Counter) -> Recorder | None:
-        """What records the passes of the net with this counter; None where starting ops costs next to nothing."""
+        """What records the work of the net with this counter; None where starting ops costs next to nothing."""
         return None
 
     @abstractmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from caffepy.errors import LayerError
 
-__all__ = ["BadLabel", "first_bad", "refuse", "refuse_score_label"]
+__all__ = ["BadLabel", "first_bad", "refuse", "refuse_accuracy_label", "refuse_score_label"]
 
 _CHECK = "label_value >= 0 && label_value < num_classes"
 
@@ -78,3 +78,16 @@ def refuse_score_label(bad: BadLabel | None) -> None:
         "(labels count from 0), correct the labels, or name one to skip in loss_param { ignore_label }. "
         f"'caffepy check-data DATABASE -num_output {bad.classes}' finds the records of a database with such labels."
     )
+
+
+def refuse_accuracy_label(bad: BadLabel | None) -> None:
+    """As `refuse`, in the words of accuracy_layer.cpp.
+
+    Raises:
+        LayerError: there is a bad label.
+    """
+    if bad:
+        raise LayerError(
+            f"{bad} Check failed: label_value {'>= 0' if bad.label < 0 else '< num_labels'}. Set num_output to the "
+            "number of classes (labels count from 0), or name a label to skip in accuracy_param { ignore_label }."
+        )

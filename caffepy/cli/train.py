@@ -96,7 +96,7 @@ class _Flags:
     help="Pass over up to N undecodable ones a data layer. [default: 0]",
 )
 @python_layers_option
-@click.option("--graph/--no-graph", default=True, help="On a GPU, repeat the pass as one CUDA graph.")
+@click.option("--graph/--no-graph", default=True, help="On a GPU, repeat the iteration as one CUDA graph.")
 @weights_options
 def command(**flags: Any) -> None:
     """Train as a solver.prototxt says.

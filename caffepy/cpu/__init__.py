@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from caffepy.cpu.accuracy import Accuracy
 from caffepy.cpu.adadelta import AdaDelta
 from caffepy.cpu.adagrad import AdaGrad
 from caffepy.cpu.adam import Adam
 from caffepy.cpu.arg_max import ArgMax
 from caffepy.cpu.batch_norm import BatchNorm
+from caffepy.cpu.channel_affine import ChannelAffine
+from caffepy.cpu.clip_gradients import ClipGradients
 from caffepy.cpu.conv import Conv
 from caffepy.cpu.dropout import Dropout
 from caffepy.cpu.gather import Gather
@@ -19,6 +22,7 @@ from caffepy.cpu.lrn_within import LRNWithin
 from caffepy.cpu.lstm import LSTMUnit
 from caffepy.cpu.multinomial_loss import MultinomialLoss
 from caffepy.cpu.nesterov import Nesterov
+from caffepy.cpu.notes import Notes
 from caffepy.cpu.pool import AvePool, MaxPool
 from caffepy.cpu.prelu import PReLU
 from caffepy.cpu.relu import ReLU
@@ -28,19 +32,21 @@ from caffepy.cpu.sigmoid_cross_entropy_loss import SigmoidCrossEntropyLoss
 from caffepy.cpu.softmax import Softmax
 from caffepy.cpu.softmax_loss import SoftmaxLoss
 from caffepy.cpu.stochastic_pool import StochasticPool
-from caffepy.cpu.sum_of_squares import SumOfSquares
 from caffepy.cpu.transform import Transform
 from caffepy.cpu.upload import Upload
 
 __all__ = [
     "LRN",
     "SGD",
+    "Accuracy",
     "AdaDelta",
     "AdaGrad",
     "Adam",
     "ArgMax",
     "AvePool",
     "BatchNorm",
+    "ChannelAffine",
+    "ClipGradients",
     "Conv",
     "Dropout",
     "Gather",
@@ -53,6 +59,7 @@ __all__ = [
     "MaxPool",
     "MultinomialLoss",
     "Nesterov",
+    "Notes",
     "PReLU",
     "RMSProp",
     "ReLU",
@@ -60,7 +67,6 @@ __all__ = [
     "Softmax",
     "SoftmaxLoss",
     "StochasticPool",
-    "SumOfSquares",
     "Transform",
     "Upload",
 ]

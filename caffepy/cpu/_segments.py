@@ -43,10 +43,10 @@ class Segments:
     def update(
         self,
         kernel: Callable[..., None],
-        rate: float,
+        rate: Array,
         weight_decay: float,
         l1: bool,
-        scale: float,
+        scale: Array,
         numbers: tuple[float, ...],
         *arrays: Array,
     ) -> None:
@@ -54,7 +54,7 @@ class Segments:
 
         ``mults[piece]`` is ``(lr_mult, decay_mult)``; numbers come in the backend's dtype, in which Caffe computes too.
         """
-        arguments: list[Any] = [self._type(rate), self._type(weight_decay), self._type(scale), l1]
+        arguments: list[Any] = [rate[0], self._type(weight_decay), scale[0], l1]
         arguments += [self._type(number) for number in numbers]
 
         def part(first: int, last: int, worker: int) -> None:

@@ -45,10 +45,10 @@ class AdaDelta:
         dw: Array,
         gradients: Array,
         steps: Array,
-        rate: float,
+        rate: Array,
         weight_decay: float,
         l1: bool,
-        scale: float,
+        scale: Array,
     ) -> None:
         """Change ``w``, ``dw``, ``gradients`` and ``steps``, flat and of equal size, in place.
 
@@ -57,10 +57,10 @@ class AdaDelta:
             dw: their gradients; afterwards the step that was taken, as in Caffe.
             gradients: running mean of squared gradients; zeros before the first update.
             steps: running mean of squared steps at rate 1; zeros before the first update.
-            rate: learning rate.
+            rate: learning rate, an array of one element, of which a device reads what it is by then.
             weight_decay: factor of the penalty's gradient.
             l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
-            scale: factor of gradients: of clipping and of ``1 / iter_size``.
+            scale: factor of gradients, of clipping and of ``1 / iter_size``: an array of one element too.
         """
         self._segments.update(_update, rate, weight_decay, l1, scale, self._numbers, w, dw, gradients, steps)
 

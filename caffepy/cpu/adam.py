@@ -19,10 +19,10 @@ class Adam:
         g   = scale * dw + weight_decay * decay_mult * (w, or sign(w) for L1)
         m   = momentum * m + (1 - momentum) * g
         v   = momentum2 * v + (1 - momentum2) * g^2
-        dw  = rate * lr_mult * sqrt(1 - momentum2^t) / (1 - momentum^t) * m / (sqrt(v) + delta)
+        dw  = rate * lr_mult * m / (sqrt(v) + delta)
         w  -= dw
 
-    The paper corrects v before its root is taken, so there delta counts as ``delta / sqrt(1 - momentum2^t)`` does here.
+    What the means lack in the first updates, since they begin at zero, is in ``rate``: see `caffepy.solver.adam`.
 
     Args:
         backend: the CPU.
@@ -45,11 +45,10 @@ class Adam:
         dw: Array,
         m: Array,
         v: Array,
-        rate: float,
+        rate: Array,
         weight_decay: float,
         l1: bool,
-        scale: float,
-        t: int,
+        scale: Array,
     ) -> None:
         """Change ``w``, ``dw``, ``m`` and ``v``, flat and of equal size, in place.
 
@@ -58,20 +57,12 @@ class Adam:
             dw: their gradients; afterwards the step that was taken, as in Caffe.
             m: running mean of gradients; zeros before the first update.
             v: running mean of squared gradients; zeros before the first update.
-            rate: learning rate.
+            rate: learning rate, corrected: an array of one element, of which a device reads what it is by then.
             weight_decay: factor of the penalty's gradient.
             l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
-            scale: factor of gradients: of clipping and of ``1 / iter_size``.
-            t: number of this update, from 1.
+            scale: factor of gradients, of clipping and of ``1 / iter_size``: an array of one element too.
         """
-        rate = rate * _correction(self._numbers[0], self._numbers[2], t)
         self._segments.update(_update, rate, weight_decay, l1, scale, self._numbers, w, dw, m, v)
-
-
-def _correction(momentum: float, momentum2: float, t: int) -> float:
-    """What means that began at zero lack after ``t`` updates; not finite for a momentum of 1, as in Caffe."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.sqrt(1 - np.float64(momentum2) ** t) / (1 - np.float64(momentum) ** t))
 
 
 # An unsigned index cannot be negative, so numba adds no test for wrapping round and the loops vectorise.

@@ -78,9 +78,8 @@ class Columns:
             memory[cols : cols + packed].reshape(self._group, self._num_output // self._group, span),
         )
 
-    def _parts(self) -> list[tuple[slice, _Part]]:
-        """Which images are multiplied together, and memory for them."""
-        memory = self._memory()
+    def _parts(self, memory: Array) -> list[tuple[slice, _Part]]:
+        """Which images are multiplied together, and where in ``memory``."""
         ends = [min(begin + self._together, self._images) for begin in range(0, self._images, self._together)]
         begins = range(0, self._images, self._together)
         return [(slice(begin, end), self._part(memory, end - begin)) for begin, end in zip(begins, ends, strict=True)]
@@ -88,11 +87,10 @@ class Columns:
     def _filters(self, w: Array) -> Array:
         return w.reshape(self._group, self._num_output // self._group, self._depth // self._group)
 
-    def _factors(self, w: Array) -> Array:
+    def _factors(self, w: Array, memory: Array) -> Array:
         """`_filters`, or for products of float16 a copy rounded to it, behind the images' memory."""
         if not self._rounded:
             return self._filters(w)
-        memory = self._memory()
         rounded = memory[memory.size - self._rounded :]
         self._gpu.kernels("gemm").elements("gemm_round", w.size, w, rounded)
         return self._filters(rounded)
@@ -110,27 +108,36 @@ class Columns:
     def _sizes(self, y: Array) -> tuple[np.int32, np.int32, np.int32]:
         return np.int32(len(y)), np.int32(self._num_output), np.int32(self._places)
 
-    def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
-        """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
+    def forward(
+        self, x: Array, w: Array, shift: Array | None, out: Array, scale: Array | None = None, slope: float = 1.0
+    ) -> None:
+        """``y = f(scale * (x * w) + shift)``, overwritten, f(v) = v where v > 0, else v * slope; ``out`` may not be x.
+
+        scale and shift are (num_output,), and 1 and 0 where they are None.
+        """
         if not out.size:
             return
-        filters = self._factors(w)
-        for some, (cols, packed) in self._parts():
+        plain = shift is None and scale is None and slope == 1.0
+        numbers = [np.uintp(0) if each is None else each for each in (scale, shift)]
+        memory = self._memory()
+        filters = self._factors(w, memory)
+        for some, (cols, packed) in self._parts(memory):
             y = out[some]
             self._unfold(x[some], cols)
             result = y.reshape(packed.shape) if len(y) == 1 else packed
             product(filters, cols, result, tf32=self._gpu.tf32)
-            if b is not None or len(y) > 1:
-                bias = np.uintp(0) if b is None else b
-                self._kernels.launch("conv_unpack", blocks_for(y.size), (result, bias, y, *self._sizes(y)))
+            if not plain or len(y) > 1:
+                args = (result, *numbers, y, self._gpu.number(slope), *self._sizes(y))
+                self._kernels.launch("conv_unpack", blocks_for(y.size), args)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""
         if not dy.size:
             out.fill(0)
             return
-        filters = self._factors(w)
-        for some, (cols, packed) in self._parts():
+        memory = self._memory()
+        filters = self._factors(w, memory)
+        for some, (cols, packed) in self._parts(memory):
             product(filters, self._pack(dy[some], packed), cols, left_t=True, tf32=self._gpu.tf32)
             self._geometry.fold(cols, out[some], self._places, len(dy[some]) * self._places)
 
@@ -139,6 +146,6 @@ class Columns:
         if not dy.size:
             return
         filters = self._filters(out)
-        for some, (cols, packed) in self._parts():
+        for some, (cols, packed) in self._parts(self._memory()):
             self._unfold(x[some], cols)
             product(self._pack(dy[some], packed), cols, filters, right_t=True, add=True, tf32=self._gpu.tf32)

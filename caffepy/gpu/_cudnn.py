@@ -122,8 +122,9 @@ def plan_for(what: str, shapes: Shapes, dtype: np.dtype[Any], tf32: bool = False
     """The plan of a pass on the current device for this thread.
 
     Args:
-        what: "forward" reads x, w and writes y; "biased" reads b (1, num_output, 1, 1) too; "data" reads dy, w and
-            writes dx; "filter" reads x, dy and writes dw, in float32; "rounded filter" writes it in ``dtype``.
+        what: "forward" reads x, w and writes y; "biased" reads b (1, num_output, 1, 1) too; "rectified" writes
+            max(y, 0) of that, NaN where y is; "data" reads dy, w and writes dx; "filter" reads x, dy and writes dw, in
+            float32; "rounded filter" writes it in ``dtype``.
         shapes: of the convolution.
         dtype: of all other arrays: float32, or float16, added up in float32.
         tf32: tensor cores may round float32 factors to TF32.
@@ -176,10 +177,11 @@ def _packed(shape: Shape) -> list[int]:
 
 def _dims(what: str, shapes: Shapes) -> tuple[list[Shape], Shape]:
     """Of the tensors that a pass reads, and of the one that it writes."""
-    bias = (1, len(shapes.w), *(1 for _ in shapes.stride))
+    bias = (1, shapes.w[0], *(1 for _ in shapes.stride))
     return {
         "forward": ([shapes.x, shapes.w], shapes.y),
         "biased": ([shapes.x, shapes.w, bias], shapes.y),
+        "rectified": ([shapes.x, shapes.w, bias], shapes.y),
         "data": ([shapes.y, shapes.w], shapes.x),
         "filter": ([shapes.x, shapes.y], shapes.w),
         "rounded filter": ([shapes.x, shapes.y], shapes.w),
@@ -199,8 +201,9 @@ def _graph(handle: _Handle, what: str, shapes: Shapes, dtype: np.dtype[Any], tf3
     places = {"padding": list(shapes.pad), "stride": list(shapes.stride), "dilation": list(shapes.dilation)}
     if what == "forward":
         out = graph.conv_fprop(image=inputs[0], weight=inputs[1], **places)
-    elif what == "biased":
+    elif what in ("biased", "rectified"):
         out = graph.bias(input=graph.conv_fprop(image=inputs[0], weight=inputs[1], **places), bias=inputs[2])
+        out = graph.relu(input=out) if what == "rectified" else out
     elif what == "data":
         out = graph.conv_dgrad(loss=inputs[0], filter=inputs[1], **places)
     else:

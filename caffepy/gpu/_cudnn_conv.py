@@ -52,6 +52,8 @@ class CudnnConv:
         self._kernel, self._stride, self._dilation = (self._ones + each for each in (kernel, stride, dilation))
         self._pad = (0,) * missing + pad
         self._num_output, self._group = num_output, group
+        # What a plan adds where there is nothing to add. A recorded pass may read it, so it stays where it is.
+        self._nothing: Array = None
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> bool:
         """Make plans, and reserve memory, for images of ``x_shape``; False, with a line in the log, if cuDNN cannot."""
@@ -72,13 +74,26 @@ class CudnnConv:
                 *(x_shape, w, self._stride, self._pad, self._dilation, self._group, refusal),
             )
             return False
-        self._biased = self._biased_plan(shapes)
-        if self._biased:
-            self._plans["biased"] = self._biased
+        self._shapes = shapes
+        self._biased = self._whole("biased")
+        self._rectified: Plan | None = None
+        self._relu_planned = False
         self._filter_bytes = _padded(self._gpu.full.dtype.itemsize * math.prod(w))
-        for plan in self._plans.values():
-            self._memory(plan)
+        for plan in (*self._plans.values(), self._biased):
+            if plan:
+                self._memory(plan)
         return True
+
+    def plan_relu(self) -> None:
+        """Prepare for a slope of 0, which most convolutions never see."""
+        if self._relu_planned:
+            return
+        self._relu_planned = True
+        self._rectified = self._whole("rectified")
+        if self._rectified:
+            self._memory(self._rectified)
+            if self._nothing is None:
+                self._nothing = self._gpu.zeros((self._num_output,))
 
     def _plan_for(self, what: str, shapes: Shapes) -> Plan:
         return plan_for(what, shapes, self._gpu.dtype, self._gpu.tf32)
@@ -94,10 +109,10 @@ class CudnnConv:
             self._part_dtype = self._gpu.dtype
             return self._plan_for("rounded filter", shapes)
 
-    def _biased_plan(self, shapes: Shapes) -> Plan | None:
-        """That adds the bias in one go: for many numbers of channels cuDNN has none, or one that is much slower."""
+    def _whole(self, what: str) -> Plan | None:
+        """That does it in one go; None where cuDNN has none, or one that is much slower."""
         try:
-            plan = self._plan_for("biased", shapes)
+            plan = self._plan_for(what, self._shapes)
         except Refused:
             return None
         return None if self._plans["forward"].milliseconds < plan.milliseconds * _BIAS_PASS else plan
@@ -107,19 +122,39 @@ class CudnnConv:
         bias = _padded(self._gpu.dtype.itemsize * self._num_output)
         return self._gpu.scratch((_padded(plan.workspace) + self._filter_bytes + bias,), np.uint8)
 
-    def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
-        """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
-        together = self._biased if b is not None else None
-        plan = together or self._plans["forward"]
+    def forward(
+        self, x: Array, w: Array, shift: Array | None, out: Array, scale: Array | None = None, slope: float = 1.0
+    ) -> None:
+        """See `Columns.forward`."""
+        plan, whole = self._forward_plan(shift, scale, slope)
         memory = self._memory(plan).data.ptr
         filters = memory + _padded(plan.workspace)
-        pointers = {1: x.data.ptr, 2: self._where(w, filters), OUT: out.data.ptr}
-        if together:
-            pointers[3] = self._where(b, filters + self._filter_bytes)
+        if whole and scale is not None:
+            depth = math.prod(w.shape[1:])
+            self._kernels.elements("conv_scale", w.size, w, scale, np.uintp(filters), depth)
+        else:
+            filters = self._where(w, filters)
+        pointers = {1: x.data.ptr, 2: filters, OUT: out.data.ptr}
+        if plan is not self._plans["forward"]:
+            bias = memory + _padded(plan.workspace) + self._filter_bytes
+            pointers[3] = self._where(self._nothing if shift is None else shift, bias)
         plan.execute(pointers, memory)
-        if b is not None and not together:
+        if not whole:
+            numbers = (np.uintp(0) if each is None else each for each in (scale, shift))
             sizes = (np.int32(size) for size in (len(out), self._num_output, math.prod(out.shape[2:])))
-            self._kernels.launch("conv_add_bias", blocks_for(out.size), (out, b, *sizes))
+            args = (out, *numbers, self._gpu.number(slope), *sizes)
+            self._kernels.launch("conv_finish", blocks_for(out.size), args)
+
+    def _forward_plan(self, shift: Array | None, scale: Array | None, slope: float) -> tuple[Plan, bool]:
+        """And whether it does all, where ``scale`` goes into the filters; in float16 these might become too small."""
+        forward = self._plans["forward"]
+        plan: Plan | None = None
+        if scale is None or self._gpu.full is self._gpu:
+            if slope == 0:
+                plan = self._rectified
+            elif slope == 1:
+                plan = forward if shift is None else self._biased
+        return plan or forward, plan is not None
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from caffepy.backend import Array, Counter
 
-__all__ = ["DeviceCounter", "counter_on_device", "refresh_counter"]
+__all__ = ["DeviceCounter", "counter_on_device", "known_counter"]
 
 
 class DeviceCounter:
@@ -29,6 +29,14 @@ class DeviceCounter:
             self.array.fill(value)
             self._value = value
 
+    def record_step(self, passes: int) -> None:
+        """Inside a recording: let the device itself count up by ``passes`` each time that it is run."""
+        self.array += passes
+
+    def stepped(self, passes: int) -> None:
+        """The device has been told to run such a recording."""
+        self._value += passes
+
 
 _known: dict[int, WeakKeyDictionary[Counter, DeviceCounter]] = {}
 
@@ -41,8 +49,6 @@ def counter_on_device(counter: Counter) -> DeviceCounter:
     return on_device[counter]
 
 
-def refresh_counter(counter: Counter) -> None:
-    """Write the value of ``counter``, where an op on the current device reads it: for ops that are run by a graph."""
-    known = _known.get(cupy.cuda.runtime.getDevice())
-    if known is not None and counter in known:
-        known[counter].refresh(counter.value)
+def known_counter(counter: Counter) -> DeviceCounter | None:
+    """The one of ``counter`` on the current device, if an op there reads it."""
+    return _known.get(cupy.cuda.runtime.getDevice(), WeakKeyDictionary()).get(counter)

@@ -47,7 +47,7 @@ class Segments:
         self._end = rows[-1][1] if rows else 0
 
     def update(
-        self, rate: float, weight_decay: float, l1: bool, scale: float, numbers: tuple[float, ...], *arrays: Array
+        self, rate: Array, weight_decay: float, l1: bool, scale: Array, numbers: tuple[float, ...], *arrays: Array
     ) -> None:
         """Start ``NAME_update(bounds, mults, segments, rate, weight_decay, scale, l1, *numbers, *arrays, count)``."""
         number = self._gpu.number
@@ -57,7 +57,7 @@ class Segments:
             self._function,
             self._end,
             *(self._open, self._mults, np.int32(len(self._bounds))),
-            *(number(rate), number(weight_decay), number(scale), np.int32(l1)),
+            *(rate, number(weight_decay), scale, np.int32(l1)),
             *map(number, numbers),
             *arrays,
         )

@@ -1,9 +1,11 @@
 #include "_types.cuh"
 #include "_segments.cuh"
 
-extern "C" __global__ void adam_update(const Index* bounds, const Sum* mults, int segments, Sum rate, Sum weight_decay,
-                                       Sum scale, int l1, Sum momentum, Sum fresh, Sum momentum2, Sum fresh2, Sum delta,
-                                       Real* w, Real* dw, Real* m, Real* v, Index count) {
+extern "C" __global__ void adam_update(const Index* bounds, const Sum* mults, int segments, const Real* rate_now,
+                                       Sum weight_decay, const Real* scale_now, int l1, Sum momentum, Sum fresh,
+                                       Sum momentum2, Sum fresh2, Sum delta, Real* w, Real* dw, Real* m, Real* v,
+                                       Index count) {
+    const Sum rate = (Sum)rate_now[0], scale = (Sum)scale_now[0];
     FOR_EACH(i, count) {
         const int segment = segment_of(i, bounds, segments);
         if (segment < 0) continue;

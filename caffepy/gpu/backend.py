@@ -144,9 +144,9 @@ class GpuBackend(Backend):
         """Checks that are deferred inside the block are not made, but listed."""
         return self._deferred.noting()
 
-    def kernels(self, name: str) -> Kernels:
-        """Those of ``NAME.cu`` for this backend's dtype."""
-        return _kernels(name, self.dtype.name)
+    def kernels(self, name: str, dtype: str | None = None) -> Kernels:
+        """Those of ``NAME.cu`` for ``dtype``, the backend's own unless given."""
+        return _kernels(name, dtype or self.dtype.name)
 
     def number(self, value: float) -> Any:
         """``value`` as a kernel's argument of type ``Sum``."""

@@ -5,22 +5,35 @@
 
 // Learnable blobs and their gradients are stored as `Sum`.
 
-// y[n, m, p] = packed[m, n, p] + b[m]; b may be null; y may be packed where N is 1.
-extern "C" __global__ void conv_unpack(const Real* packed, const Sum* b, Real* y, int images, int filters, int places) {
+// f(scale[m] * value + shift[m]), f(v) = v where v > 0, else v * slope; scale and shift may be null. NaN stays NaN.
+__device__ inline Real finished(Sum value, const Sum* scale, const Sum* shift, unsigned int filter, Sum slope) {
+    if (scale) value *= scale[filter];
+    if (shift) value += shift[filter];
+    return (Real)(value > 0 ? value : value * slope);
+}
+
+// y[n, m, p] = packed[m, n, p], finished; y may be packed where N is 1.
+extern "C" __global__ void conv_unpack(const Real* packed, const Sum* scale, const Sum* shift, Real* y, Sum slope,
+                                       int images, int filters, int places) {
     FOR_EACH(i, (Index)images * filters * places) {
         const unsigned int plane = (unsigned int)i / places, place = (unsigned int)i % places;
         const unsigned int image = plane / filters, filter = plane % filters;
-        const Sum value = packed[((Index)filter * images + image) * places + place];
-        y[i] = (Real)(b ? value + b[filter] : value);
+        y[i] = finished(packed[((Index)filter * images + image) * places + place], scale, shift, filter, slope);
     }
 }
 
-// y[n, m, p] += b[m].
-extern "C" __global__ void conv_add_bias(Real* y, const Sum* b, int images, int filters, int places) {
+// The same, where images lie one after the other already.
+extern "C" __global__ void conv_finish(Real* y, const Sum* scale, const Sum* shift, Sum slope, int images, int filters,
+                                       int places) {
     FOR_EACH(i, (Index)images * filters * places) {
         const unsigned int plane = (unsigned int)i / places;
-        y[i] = (Real)((Sum)y[i] + b[plane % filters]);
+        y[i] = finished(y[i], scale, shift, plane % filters, slope);
     }
+}
+
+// scaled[m, k] = scale[m] * w[m, k], for `depth` numbers k.
+extern "C" __global__ void conv_scale(const Sum* w, const Sum* scale, Real* scaled, Index depth, Index count) {
+    FOR_EACH(i, count) scaled[i] = (Real)(w[i] * scale[i / depth]);
 }
 
 // packed[m, n, p] = y[n, m, p].

@@ -29,6 +29,12 @@ class Conv:
 
     with c over the channels of m's group; w is (num_output, C / group, *kernel).
 
+    Attributes:
+        epilogue: where it is not None, ``(scale, shift, slope)``: `forward` then gives, without another pass over y
+            where that is not slower, ``f(scale * y + shift)`` with y before its bias, f(v) = v where v > 0, else v *
+            slope. scale and shift are (num_output,); with None for them y is as above. `plan` prepares for it where it
+            is set. `caffepy.net.fusion` sets it.
+
     Args:
         backend: a GPU.
         num_output: channels of y.
@@ -45,17 +51,19 @@ class Conv:
         self._columns = Columns(backend, num_output, kernel, stride, pad, dilation, group)
         self._cudnn = CudnnConv(backend, num_output, kernel, stride, pad, dilation, group)
         self._by_cudnn = False
+        self.epilogue: tuple[Array | None, Array | None, float] | None = None
         self._shapes: tuple[Shape, Shape] = ((), ())
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
         """Choose cuDNN's plans for images of ``x_shape`` by timing them, once for a shape, or else reserve memory."""
-        if (x_shape, y_shape) == self._shapes:
-            return
-        self._shapes = (x_shape, y_shape)
-        empty = not (math.prod(x_shape) and math.prod(y_shape))
-        self._by_cudnn = self._gpu.dtype != np.float64 and not empty and self._cudnn.plan(x_shape, y_shape)
-        if not self._by_cudnn:
-            self._columns.plan(x_shape, y_shape)
+        if (x_shape, y_shape) != self._shapes:
+            self._shapes = (x_shape, y_shape)
+            empty = not (math.prod(x_shape) and math.prod(y_shape))
+            self._by_cudnn = self._gpu.dtype != np.float64 and not empty and self._cudnn.plan(x_shape, y_shape)
+            if not self._by_cudnn:
+                self._columns.plan(x_shape, y_shape)
+        if self._by_cudnn and self.epilogue is not None and self.epilogue[2] == 0:
+            self._cudnn.plan_relu()
 
     def _way(self, *arrays: Array) -> Columns | CudnnConv:
         if self._by_cudnn and aligned(*arrays):
@@ -66,7 +74,8 @@ class Conv:
 
     def forward(self, x: Array, w: Array, b: Array | None, out: Array) -> None:
         """``out`` is overwritten and may not be ``x``; ``b`` (num_output,) or None."""
-        self._way(x, out).forward(x, w, b, out)
+        scale, shift, slope = self.epilogue or (None, None, 1.0)
+        self._way(x, out).forward(x, w, b if shift is None else shift, out, scale, slope)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""

@@ -33,7 +33,7 @@ class Nesterov:
         self._segments.plan(bounds)
 
     def update(
-        self, w: Array, dw: Array, history: Array, rate: float, weight_decay: float, l1: bool, scale: float
+        self, w: Array, dw: Array, history: Array, rate: Array, weight_decay: float, l1: bool, scale: Array
     ) -> None:
         """Change ``w``, ``dw`` and ``history``, flat and of equal size, in place.
 
@@ -41,9 +41,9 @@ class Nesterov:
             w: parameters.
             dw: their gradients; afterwards the step that was taken, as in Caffe.
             history: the velocity; zeros before the first update.
-            rate: learning rate.
+            rate: learning rate, an array of one element, of which a device reads what it is by then.
             weight_decay: factor of the penalty's gradient.
             l1: the penalty is the sum of ``|w|`` rather than half that of ``w^2``.
-            scale: factor of gradients: of clipping and of ``1 / iter_size``.
+            scale: factor of gradients, of clipping and of ``1 / iter_size``: an array of one element too.
         """
         self._segments.update(rate, weight_decay, l1, scale, self._numbers, w, dw, history)

@@ -16,12 +16,12 @@ _OPERATION = caffe_pb2.EltwiseParameter
 class Eltwise(Layer):
     """``y = sum_i coeff[i] * x_i`` (SUM), ``prod_i x_i`` (PROD) or ``max_i x_i`` (MAX) of bottoms of one shape.
 
-    MAX passes the gradient to one bottom, the first that is largest, but of the first two the second where they are
-    equal. PROD's gradient multiplies the other bottoms, or, with ``stable_prod_grad: false``, divides the top by the
-    bottom, which is faster for many bottoms and NaN at zeros. Source: Caffe's eltwise_layer.cpp.
+    MAX takes no notice of coeff, and passes the gradient to one bottom, the first that is largest, but of the first two
+    the second where they are equal. PROD's gradient multiplies the other bottoms, or, with ``stable_prod_grad: false``,
+    divides the top by the bottom, which is faster for many bottoms and NaN at zeros. Source: Caffe's eltwise_layer.cpp.
 
     Raises:
-        LayerError: coefficients in another number than bottoms, or not for SUM; bottoms of different shapes.
+        LayerError: coefficients in another number than bottoms, or for PROD; bottoms of different shapes.
     """
 
     bottoms = (2, None)
@@ -37,8 +37,9 @@ class Eltwise(Layer):
                 "Eltwise Layer takes one coefficient per bottom blob; "
                 f"got {len(self.coeff)} coeff for {len(bottom)} bottoms."
             )
-        if param.coeff and self.operation != _OPERATION.SUM:
+        if param.coeff and self.operation == _OPERATION.PROD:
             raise self.error("Eltwise layer only takes coefficients for summation. Remove coeff.")
+        self.mask, self.chosen = self.backend.empty((0,), "int32"), self.backend.empty((0,), bool)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for i, blob in enumerate(bottom):
@@ -47,7 +48,7 @@ class Eltwise(Layer):
                     "bottoms must have one shape (Check failed: bottom[0]->shape() == bottom[i]->shape()): "
                     f"bottom[0]: {bottom[0].shape_string}, bottom[{i}]: {blob.shape_string}."
                 )
-        if self.operation == _OPERATION.MAX and top[0].shape != bottom[0].shape:
+        if self.operation == _OPERATION.MAX and self.mask.shape != bottom[0].shape:
             self.mask = self.backend.empty(bottom[0].shape, "int32")
             self.chosen = self.backend.empty(bottom[0].shape, bool)
         top[0].reshape(*bottom[0].shape)

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from caffepy.backend import Array
 from caffepy.layer import Layer
 from caffepy.net.build import Entry
@@ -25,33 +23,33 @@ __all__ = ["Fusion"]
 
 
 class _Chain(NamedTuple):
-    """A convolution's number and the last layer's that it does; the layers in between, None where there is none."""
+    """A convolution's number and the last layer's that it does; the layers in between, None where there is none.
+
+    Attributes:
+        affine: the op that works out what BatchNorm and Scale come to; None where there is neither.
+        numbers: memory for that.
+    """
 
     first: int
     last: int
     batch_norm: Layer | None
     scale: Layer | None
     relu: Layer | None
+    affine: Any
+    numbers: tuple[Array, Array] | None
 
     def epilogue(self, conv: Layer) -> tuple[Array | None, Array | None, float]:
         """What the convolution is to do, by the numbers that the layers have now."""
         slope = 1.0 if self.relu is None else 0.0
-        if self.batch_norm is None and self.scale is None:
+        if self.numbers is None:
             return None, None, slope
-        blobs = conv.blobs
-        scale: Any = np.ones(blobs[0].shape[0])
-        shift: Any = blobs[1].data if len(blobs) > 1 else 0.0
-        if self.batch_norm is not None:
-            mean, variance, weight = (blob.data for blob in self.batch_norm.blobs)
-            factor = 0.0 if weight[0] == 0 else 1.0 / float(weight[0])
-            scale = 1 / np.sqrt(factor * variance.astype(np.float64) + self.batch_norm.param.batch_norm_param.eps)
-            shift = (shift - factor * mean) * scale
+        b = conv.blobs[1].data if len(conv.blobs) > 1 else None
+        statistics = None if self.batch_norm is None else tuple(blob.data for blob in self.batch_norm.blobs)
+        factor = offset = None
         if self.scale is not None:
-            scale, shift = scale * self.scale.blobs[0].data, shift * self.scale.blobs[0].data
-            if len(self.scale.blobs) > 1:
-                shift = shift + self.scale.blobs[1].data
-        dtype = blobs[0].data.dtype
-        return scale.astype(dtype), np.broadcast_to(shift, scale.shape).astype(dtype), slope
+            factor, offset, *_ = *(blob.data for blob in self.scale.blobs), None
+        self.affine.forward(b, statistics, factor, offset, *self.numbers)
+        return *self.numbers, slope
 
 
 class Fusion:
@@ -110,7 +108,15 @@ def _chain(entries: list[Entry], number: int, forward_only: bool) -> _Chain | No
         last += 1
     if not found:
         return None
-    return _Chain(number, last, found.get("BatchNorm"), found.get("Scale"), found.get("ReLU"))
+    batch_norm, scale, relu = (found.get(kind) for kind in ("BatchNorm", "Scale", "ReLU"))
+    if batch_norm is None and scale is None:
+        return _Chain(number, last, None, None, relu, None, None)
+    full, channels = layer.backend.full, layer.num_output
+    eps = 0.0 if batch_norm is None else batch_norm.param.batch_norm_param.eps
+    affine = full.ops.ChannelAffine(full, eps)
+    affine.plan(channels)
+    numbers = full.empty((channels,)), full.empty((channels,))
+    return _Chain(number, last, batch_norm, scale, relu, affine, numbers)
 
 
 def _joins(entry: Entry, forward_only: bool) -> bool:

@@ -25,7 +25,7 @@ def _on_host(entry: Entry) -> bool:
 
 
 class RecordedPass:
-    """`Net.forward` and `Net.backward` through all layers of a training net.
+    """`Net.forward` and `Net.backward` through all layers of a training net: `begin`, and two steps for a `Recorder`.
 
     Args:
         net: built, with none of its layers run backward that are the host's work; see `why_not`.
@@ -47,8 +47,8 @@ class RecordedPass:
                 return f"layer '{entry.layer.name}' ({entry.layer.type}) runs on the host, backward too"
         return ""
 
-    def run(self) -> None:
-        """One pass forward and backward; the counter counts up."""
+    def begin(self) -> None:
+        """The host's part; what was recorded for other shapes is forgotten."""
         net = self._net
         net.backend.use()
         if net.memory is not None:
@@ -59,8 +59,11 @@ class RecordedPass:
         if shapes != self._shapes:
             self._recorder.reset()
             self._shapes = shapes
-        self._recorder.run(self._rest)
-        net.counter.value += 1
+
+    def forward(self) -> None:
+        """All layers that are no part of `begin`."""
+        self._forward(self.outside, len(self._net.entries))
+        self._net.seed_losses()
 
     def _forward(self, begin: int, end: int) -> None:
         net = self._net
@@ -73,10 +76,8 @@ class RecordedPass:
         finally:
             net.fusion.end()
 
-    def _rest(self) -> None:
-        net = self._net
-        self._forward(self.outside, len(net.entries))
-        net.seed_losses()
-        for entry in reversed(net.entries):
+    def backward(self) -> None:
+        """All layers."""
+        for entry in reversed(self._net.entries):
             if entry.need_backward:
                 entry.layer.backward(entry.top, entry.propagate_down, entry.bottom)

@@ -27,7 +27,7 @@ class AdaDeltaSolver(Solver):
         self.adadelta = self.backend.ops.AdaDelta(self.backend, self.param.momentum, self.param.delta)
         self.adadelta.plan(bounds)
 
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
         param = self.param
         l1 = param.regularization_type == "L1"
         self.adadelta.update(w, dw, *history, rate, param.weight_decay, l1, scale)

@@ -31,6 +31,6 @@ class AdaGradSolver(Solver):
         self.adagrad = self.backend.ops.AdaGrad(self.backend, self.param.delta)
         self.adagrad.plan(bounds)
 
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
         param = self.param
         self.adagrad.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from caffepy.backend import Array
 from caffepy.solver.solver import Solver, register_solver
 
-__all__ = ["AdamSolver"]
+__all__ = ["AdamSolver", "correction"]
 
 
 @register_solver("Adam")
@@ -24,10 +26,25 @@ class AdamSolver(Solver):
     history_count = 2
 
     def setup(self, bounds: list[tuple[int, int, float, float]]) -> None:
-        self.adam = self.backend.ops.Adam(self.backend, self.param.momentum, self.param.momentum2, self.param.delta)
+        param = self.param
+        self._means = (param.momentum, param.momentum2)
+        self.adam = self.backend.ops.Adam(self.backend, *self._means, param.delta)
         self.adam.plan(bounds)
 
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
         param = self.param
         l1 = param.regularization_type == "L1"
-        self.adam.update(w, dw, *history, rate, param.weight_decay, l1, scale, self.iter + 1)
+        self.adam.update(w, dw, *history, rate, param.weight_decay, l1, scale)
+
+    def step_size(self) -> float:
+        return super().step_size() * correction(*self._means, self.iter + 1)
+
+
+def correction(momentum: float, momentum2: float, t: int) -> float:
+    """``sqrt(1 - momentum2^t) / (1 - momentum^t)``: what means that began at zero lack after ``t`` updates.
+
+    The paper corrects v before its root is taken, so there delta counts as ``delta / sqrt(1 - momentum2^t)`` does here.
+    For a momentum of 1 it is not finite, as in Caffe.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.sqrt(1 - np.float64(momentum2) ** t) / (1 - np.float64(momentum) ** t))

@@ -23,6 +23,6 @@ class NesterovSolver(Solver):
         self.nesterov = self.backend.ops.Nesterov(self.backend, self.param.momentum)
         self.nesterov.plan(bounds)
 
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
         param = self.param
         self.nesterov.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)

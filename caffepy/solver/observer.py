@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
 
-__all__ = ["Display", "End", "Iteration", "Observer", "Output", "Snapshot", "TestResult"]
+__all__ = ["Display", "End", "Iteration", "Observer", "Output", "Snapshot", "TestResult", "hears"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,8 @@ class Observer:
 
     def on_end(self, event: End) -> None:
         """The run is over."""
+
+
+def hears(observer: Observer, call: Callable[..., None]) -> bool:
+    """Whether ``observer`` does anything when ``call``, a method of `Observer`, is told it."""
+    return getattr(getattr(observer, call.__name__), "__func__", None) is not call

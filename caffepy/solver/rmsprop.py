@@ -36,6 +36,6 @@ class RMSPropSolver(Solver):
         self.rmsprop = self.backend.ops.RMSProp(self.backend, self.param.rms_decay, self.param.delta)
         self.rmsprop.plan(bounds)
 
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
         param = self.param
         self.rmsprop.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)

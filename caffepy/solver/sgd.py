@@ -19,6 +19,6 @@ class SGDSolver(Solver):
         self.sgd = self.backend.ops.SGD(self.backend, self.param.momentum)
         self.sgd.plan(bounds)
 
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
         param = self.param
         self.sgd.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)

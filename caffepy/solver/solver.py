@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,20 @@ from caffepy.errors import SolverError, did_you_mean
 from caffepy.net import CopyRules, Net
 from caffepy.net.copy_weights import load_weights
 from caffepy.net.debug import log_update
-from caffepy.net.recorded import RecordedPass
 from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
+from caffepy.solver import outputs
 from caffepy.solver import snapshot as files
+from caffepy.solver.clipping import Clipping
 from caffepy.solver.divergence import check_loss
 from caffepy.solver.losses import Losses
 from caffepy.solver.lr_policy import current_step, learning_rate
 from caffepy.solver.memory import check_memory
 from caffepy.solver.nets import NetSpec, test_specs, train_spec
-from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
+from caffepy.solver.number import Number
+from caffepy.solver.observer import Display, End, Iteration, Observer, Snapshot, TestResult, hears
 from caffepy.solver.settings import check_settings
+from caffepy.solver.steps import Steps
 
 __all__ = ["Solver", "register_solver", "solver_class"]
 
@@ -41,6 +44,7 @@ _log = logging.getLogger("caffepy")
 _NUMBERS_MAY_OVERFLOW = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 SolverClass = TypeVar("SolverClass", bound="type[Solver]")
+Event = ParamSpec("Event")
 _registry: dict[str, type[Solver]] = {}
 
 
@@ -57,7 +61,8 @@ class Solver(ABC):
             not needed at the same time: for who looks at weights, outputs and losses only. See `Net`. With debug_info,
             which looks at all of them, they do not.
         copy_rules: what to do where the files of ``weights`` do not fit; an error unless given.
-        record: let the backend record a pass and repeat it as one call, where it can (a CUDA graph); the same results.
+        record: let the backend record an iteration and repeat it as one call, where it can (a CUDA graph); the same
+            results.
         observers: who is told of iterations, displays, tests and snapshots.
 
     Raises:
@@ -84,7 +89,6 @@ class Solver(ABC):
         self.type = param.type
         self.backend = backend or get_backend("cpu")
         self.observers = list(observers)
-        self._record = record
         lines = lines or Lines.unknown()
         self.check(param, lines)
         #: Of every random draw; chosen now where the file leaves it to chance, so that a log can name it.
@@ -111,12 +115,12 @@ class Solver(ABC):
             for spec in test_specs(param, lines):
                 self.test_nets.append(build(spec, self.net.params))
                 self.test_nets[-1].debug_info = param.debug_info
-            self._prepare(copy_rules or CopyRules())
+            self._prepare(copy_rules or CopyRules(), record)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, rules: CopyRules) -> None:
+    def _prepare(self, rules: CopyRules, record: bool) -> None:
         param = self.param
         check_memory(self.net, self.test_nets, self.history_count)
         self._data, self._diff = self.net.flatten_params()
@@ -135,25 +139,19 @@ class Solver(ABC):
         self.extra_passes = 0
         self._noted = Losses(self.net)
         self._loss_scale = self.net.loss_scale = self.backend.loss_scale()
-        self._recorded = self._recorder()
+        self._steps = Steps(self.net, record)
+        self._why_apart = ""
         self._losses: deque[float] = deque(maxlen=max(param.average_loss, 1))
         # Of the passes that are known of an iteration whose others are not; and iterations that are not told yet.
         self._sum = 0.0
         self._done: list[Iteration] = []
         self._stop = self._snapshot_asked = False
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), 0, 0.0
-        self._squares = self.backend.ops.SumOfSquares(self.backend)
-        self._squares.plan(self._diff.size)
+        self._rate = Number(self.backend)
+        self._clipping = Clipping(self.backend, self._diff.size, self._loss_scale is not None)
+        # What a recorded update holds of the settings.
+        self._settings: tuple[object, ...] = ()
         self.setup(self._bounds())
-
-    def _recorder(self) -> RecordedPass | None:
-        recorder = self.backend.recorder(self.net.counter) if self._record else None
-        if recorder is None:
-            return None
-        if why := RecordedPass.why_not(self.net):
-            _log.info("Passes are not recorded, but started op by op: %s.", why)
-            return None
-        return RecordedPass(self.net, recorder)
 
     # The update rule
 
@@ -171,8 +169,15 @@ class Solver(ABC):
         """Make the op; ``bounds`` is (begin, end, lr_mult, decay_mult) of each learnable blob in the flat arrays."""
 
     @abstractmethod
-    def update(self, w: Array, dw: Array, history: list[Array], rate: float, scale: float) -> None:
-        """One step on all learnable blobs at once; ``scale`` is what each diff counts (iter_size, clip_gradients)."""
+    def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
+        """One step on all learnable blobs at once.
+
+        ``rate`` is `step_size`, and ``scale`` what each diff counts (iter_size, clip_gradients): arrays of one element.
+        """
+
+    def step_size(self) -> float:
+        """The rate of the next update; a rule that corrects it by the number of updates adds to this."""
+        return self.rate
 
     # Running
 
@@ -198,7 +203,7 @@ class Solver(ABC):
         if param.snapshot or param.snapshot_after_train:
             files.check_destination(self)
         self._stop = False
-        self._tell(lambda observer: observer.on_begin(self))
+        self._tell(Observer.on_begin, self)
         self.step(param.max_iter - self.iter)
         if param.snapshot_after_train and not (param.snapshot and self.iter % param.snapshot == 0):
             self.snapshot()
@@ -207,16 +212,17 @@ class Solver(ABC):
                 self._forward(0)
                 self._losses.append(self.net.loss())
                 last = Iteration(self.iter, self._smoothed())
-                self._tell(lambda observer: observer.on_last_loss(last))
+                self._tell(Observer.on_last_loss, last)
             if param.test_interval and self.iter % param.test_interval == 0:
                 self.test_all()
-        self._tell(lambda observer: observer.on_end(End(self.iter, self._stop)))
+        self._tell(Observer.on_end, End(self.iter, self._stop))
 
     def step(self, iterations: int) -> None:
         """Make ``iterations`` updates, with the tests, displays and snapshots that fall between them."""
         param = self.param
         stop_iter = self.iter + iterations
         self._losses.clear()
+        self._tell_what_is_apart()
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self._wait_seconds()
         while self.iter < stop_iter and not self.stopping():
             due = param.test_interval and self.iter % param.test_interval == 0
@@ -231,7 +237,7 @@ class Solver(ABC):
             if display:
                 self._settle()
                 self._display(self._smoothed())
-            self._tell(lambda observer: observer.on_gradients_ready())
+            self._tell(Observer.on_gradients_ready)
             self.apply_update()
             self._tell_done()
             if (param.snapshot and self.iter % param.snapshot == 0) or self._snapshot_asked:
@@ -254,36 +260,31 @@ class Solver(ABC):
 
     @_NUMBERS_MAY_OVERFLOW
     def _forward(self, sub: int) -> None:
-        self._count(sub)
+        self.net.counter.value = self._number(sub)
         self.net.forward()
 
-    def _count(self, sub: int) -> None:
-        self.net.counter.value = self.iter * self.param.iter_size + sub + self.extra_passes
+    def _number(self, sub: int) -> int:
+        return self.iter * self.param.iter_size + sub + self.extra_passes
 
     @_NUMBERS_MAY_OVERFLOW
     def _forward_backward(self) -> None:
         """iter_size passes; gradients add up in the flat diff."""
-        self.net.clear_param_diffs()
-        self._tell(lambda observer: observer.on_start())
-        recorded = None if self.net.watched else self._recorded
+        self._steps.do("gradients to zero", self.net.clear_param_diffs)
+        self._tell(Observer.on_start)
         for sub in range(self.param.iter_size):
-            if recorded:
-                self._count(sub)
-                recorded.run()
-            else:
-                self._forward(sub)
-            self._noted.note(self.iter, sub)
+            self._steps.run_pass(self._number(sub), self._noted.note)
+            self._noted.expect(self.iter, sub)
             if self._noted.full:
                 self._fetch()
-            if not recorded:
-                self.net.backward()
 
     def _fetch(self) -> None:
-        """Wait for the losses of all passes so far.
+        """Wait for the losses of all passes, and the norms of all gradients, so far.
 
         Raises:
-            SolverError: one is no number.
+            SolverError: a loss is no number.
         """
+        self._steps.finish()
+        self._clipping.report()
         for iteration, sub, loss in self._noted.take():
             check_loss(self.net, loss, iteration, self.iter - iteration)
             self._sum += loss
@@ -301,7 +302,7 @@ class Solver(ABC):
         """Tell of the iterations whose losses are known and whose updates are made, in order."""
         while self._done and self._done[0].iter < self.iter:
             done = self._done.pop(0)
-            self._tell(lambda observer, event=done: observer.on_iteration(event))  # type: ignore[misc]
+            self._tell(Observer.on_iteration, done)
 
     def _smoothed(self) -> float:
         return sum(self._losses) / len(self._losses)
@@ -309,32 +310,51 @@ class Solver(ABC):
     @_NUMBERS_MAY_OVERFLOW
     def apply_update(self) -> None:
         """Update the learnable blobs by their diffs, the sum of ``iter_size`` passes; counts `iter` up."""
-        if self._loss_scale is not None:
-            self._loss_scale.unscale(self._diff)
-        scale = 1.0
-        limit = self.param.clip_gradients
-        if limit >= 0:
-            norm = self._squares.forward(self._diff) ** 0.5
-            # Gradients that overflow are no matter of clipping: that update is left out.
-            if norm > limit and (self._loss_scale is None or math.isfinite(norm)):
-                scale = limit / norm
-                _log.info(
-                    "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g", norm, limit, scale
-                )
-        self.update(self._data, self._diff, self.history, self.rate, scale / self.param.iter_size)
+        param = self.param
+        settings = (param.weight_decay, param.regularization_type, param.clip_gradients, param.iter_size)
+        if settings != self._settings:
+            self._steps.forget()
+            self._clipping.set(param.clip_gradients, param.iter_size)
+            self._settings = settings
+        self._rate.set(self.step_size())
+        self._steps.do("update", self._update, alone=not self._rule_is_ours)
+        self._clipping.expect()
+        self._steps.finish()
         if self.net.debug_info:
             log_update(self.net)
         self.iter += 1
+        if self._clipping.full:
+            self._fetch()
+
+    def _update(self) -> None:
+        if self._loss_scale is not None:
+            self._loss_scale.unscale(self._diff)
+        self._clipping.forward(self._diff)
+        self.update(self._data, self._diff, self.history, self._rate.array, self._clipping.scale)
+
+    @property
+    def _rule_is_ours(self) -> bool:
+        # A user's own may count, or look at values, which a recording would freeze.
+        return type(self).update.__module__.startswith("caffepy.solver.")
+
+    def _tell_what_is_apart(self) -> None:
+        """Log, once, why the update is no part of a recording with the passes before it."""
+        hearing = [type(each).__name__ for each in self.observers if hears(each, Observer.on_gradients_ready)]
+        why = f"gradients are looked at before it, by {', '.join(hearing)}" if hearing else ""
+        if not self._rule_is_ours:
+            why = f"{type(self).__name__} is no rule of caffepy's own"
+        if self._steps.recorded and why and why != self._why_apart:
+            _log.info("The update is started by itself: %s.", why)
+        self._why_apart = why
 
     def _display(self, loss: float) -> None:
         now, waited = time.perf_counter(), self._wait_seconds()
         seconds = now - self._shown_at
-        event = Display(
-            self.iter, loss, self.rate, _outputs(self.net, _values(self.net)), seconds, self.iter - self._shown_iter,
-            (waited - self._waited) / seconds if seconds > 0 else 0.0,
-        )  # fmt: skip
+        shown = outputs.named(self.net, outputs.values(self.net))
+        wait = (waited - self._waited) / seconds if seconds > 0 else 0.0
+        event = Display(self.iter, loss, self.rate, shown, seconds, self.iter - self._shown_iter, wait)
         self._shown_at, self._shown_iter, self._waited = now, self.iter, waited
-        self._tell(lambda observer: observer.on_display(event))
+        self._tell(Observer.on_display, event)
         if self._loss_scale is not None:
             _log.info(
                 "Loss scale %g; %d updates left out so far, whose gradients overflowed", *self._loss_scale.report()
@@ -359,7 +379,7 @@ class Solver(ABC):
         """
         began = time.perf_counter()
         net = self.test_nets[index]
-        self._tell(lambda observer: observer.on_test_begin(self.iter, index))
+        self._tell(Observer.on_test_begin, self.iter, index)
         net.share_with(self.net)
         batches = max(self.param.test_iter[index], 0)
         # Caffe's test nets read on where the test before stopped; this is that place as a function of the iteration.
@@ -374,16 +394,16 @@ class Solver(ABC):
                 _log.info("Test interrupted.")
                 return None
             net.forward()
-            values = _values(net)
+            values = outputs.values(net)
             total = values if total is None else total + values
             loss += net.loss() if self.param.test_compute_loss else 0.0
-        outputs = [] if total is None else _outputs(net, total / batches)
+        means = [] if total is None else outputs.named(net, total / batches)
         mean_loss = None
         if self.param.test_compute_loss:
             mean_loss = loss / batches if batches else math.nan
         seconds = time.perf_counter() - began
-        result = TestResult(self.iter, index, outputs, mean_loss, seconds)
-        self._tell(lambda observer: observer.on_test(result))
+        result = TestResult(self.iter, index, means, mean_loss, seconds)
+        self._tell(Observer.on_test, result)
         # Iterations per second are of training alone, without what observers draw and write after a test.
         self._shown_at += time.perf_counter() - began
         return result
@@ -399,7 +419,7 @@ class Solver(ABC):
     def snapshot(self) -> tuple[str, str]:
         """Write weights and state; gives their paths."""
         model, state = files.snapshot(self)
-        self._tell(lambda observer: observer.on_snapshot(Snapshot(self.iter, model, state)))
+        self._tell(Observer.on_snapshot, Snapshot(self.iter, model, state))
         return model, state
 
     def restore(self, path: str | os.PathLike[str]) -> None:
@@ -434,23 +454,15 @@ class Solver(ABC):
             for param, place in zip(self.net.learnable_params, self.net.param_slices(), strict=True)
         ]
 
-    def _tell(self, call: Callable[[Observer], None]) -> None:
-        for observer in self.observers:
-            call(observer)
-
-
-def _values(net: Net) -> NDArray[Any]:
-    """All elements of all outputs, on the host."""
-    blobs = [net.backend.to_host(net.blobs[name].data).reshape(-1) for name in net.outputs]
-    return np.concatenate(blobs).astype(np.float64) if blobs else np.zeros(0)
-
-
-def _outputs(net: Net, values: NDArray[Any]) -> list[Output]:
-    weights = {
-        name: weight for entry in net.entries for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
-    }
-    names = [name for name in net.outputs for _ in range(net.blobs[name].count)]
-    return [Output(name, float(value), weights[name]) for name, value in zip(names, values, strict=True)]
+    def _tell(
+        self, call: Callable[Concatenate[Observer, Event], None], *event: Event.args, **more: Event.kwargs
+    ) -> None:
+        """Call that method of each observer who has one of its own; what they may look at is done before."""
+        hearing = [observer for observer in self.observers if hears(observer, call)]
+        if hearing:
+            self._steps.finish()
+        for observer in hearing:
+            getattr(observer, call.__name__)(*event, **more)
 
 
 def register_solver(type_name: str) -> Callable[[SolverClass], SolverClass]:

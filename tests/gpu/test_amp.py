@@ -12,10 +12,10 @@ from caffepy.blob import Blob
 from caffepy.devices import get_backend
 from caffepy.layer import LayerContext, get_layer_class
 from caffepy.net import Net
-from caffepy.net.recorded import RecordedPass
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net, read_solver
 from caffepy.solver import get_solver
+from caffepy.solver.steps import Steps
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_recorded_equals_op_by_op(tmp_path, amp):
     for record in (False, True):
         solver = _solver(tmp_path / str(record), amp, record=record, share_memory=True)
         runs.append((_losses(solver, 8), _weights(solver)))
-        assert (solver._recorded is not None) == record
+        assert solver._steps.recorded == record
     for one, other in zip(*runs, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -220,10 +220,11 @@ def test_recorded_equals_op_by_op(tmp_path, amp):
 def test_a_recorded_pass_goes_by_the_scale_of_now(amp):
     net = Net(parse_net(NET), caffe_pb2.TRAIN, amp, seed=2)
     scale = net.loss_scale = amp.loss_scale()
-    recorded = RecordedPass(net, amp.recorder(net.counter))
+    steps = Steps(net)
     for number in range(6):
         scale._scale.fill(2.0**number)
-        recorded.run()
+        steps.run_pass(number, lambda: None)
+        steps.finish()
         assert float(net.blobs["loss"].diff.get()) == 2.0**number
 
 

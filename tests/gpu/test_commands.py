@@ -57,6 +57,6 @@ def test_training_in_lower_precision(monkeypatch, capsys, tmp_path, options):
     assert main(["train", "--solver", f"{tmp_path}/solver.prototxt", "--gpu", "0", *options]) == 0
     told = capsys.readouterr().err
     assert "Optimization Done." in told
-    assert ("recorded as a CUDA graph" in told) == ("--no-graph" not in options)
+    assert ("Recorded as a CUDA graph" in told) == ("--no-graph" not in options)
     assert bool(re.search(r"Loss scale \d+; \d updates left out so far", told)) == ("--amp" in options)
     assert (tmp_path / "s_iter_5.caffemodel").is_file()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffepy.proto.read import read_net
+from tests.gpu import cudnn_plans
+from tests.gpu.cudnn_plans import Asked, convolutions, every_question, plan, way
 from tests.ops.test_conv import SETTINGS, arrays
-from tests.test_models import MODELS, NETS, TEST, TRAIN, first, layers_of, walk
+from tests.test_models import NETS
 
 PASSES = "forward", "data", "filter"
 
@@ -31,24 +32,7 @@ def candidates(gpu):
     return lambda what, shapes, dtype: _cudnn._candidates(_cudnn._handle(cudnn), what, shapes, np.dtype(dtype))
 
 
-def convolutions(path):
-    """{shapes: name of a layer} of the convolutions of a net, in both phases."""
-    from caffepy.gpu._cudnn import Shapes
-
-    net, _ = read_net(MODELS / path)
-    found = {}
-    for phase in (TRAIN, TEST):
-        blobs, params = walk(path, phase)
-        for layer in layers_of(net, phase):
-            if layer.type == "Convolution":
-                conv = layer.convolution_param
-                stride, pad = (first(values, default) for values, default in ((conv.stride, 1), (conv.pad, 0)))
-                x, w, y = blobs[layer.bottom[0]], params[layer.name][0], blobs[layer.top[0]]
-                found[Shapes(x, w, y, (stride,) * 2, (pad,) * 2, (1, 1))] = layer.name
-    return found
-
-
-@pytest.mark.parametrize("what", PASSES)
+@pytest.mark.parametrize("what", [*PASSES, "biased", "rectified"])
 @pytest.mark.parametrize("path", NETS)
 def test_models(candidates, monkeypatch, path, what):
     from caffepy.gpu import _cudnn
@@ -185,3 +169,84 @@ def test_without_memory_to_try_plans_the_first_is_taken(gpu, candidates, monkeyp
     handle, shapes = _cudnn._handle(_cudnn.library()), of_setting("plain")
     _, found = candidates("forward", shapes, "float32")
     assert _cudnn._choose(handle, "forward", shapes, np.dtype("float32")) == (found[0], float("inf"))
+
+
+def test_what_the_table_asks():
+    """Each pass in each precision and layout; gradients of what is trained."""
+    asked = every_question()
+    assert len(set(asked)) == len(asked) > 5000
+    assert len({each[:3] for each in asked}) == 2 * (5 + 5 + 6)
+    batches = {what: {each.shapes.x[0] for each in asked if each.what == what} for what in ("rectified", "data")}
+    assert batches == {"rectified": {1, 10, 25, 32, 50, 60, 64, 100, 256}, "data": {32, 64, 256}}
+
+
+def test_channels_last_is_a_matter_of_strides():
+    values = np.zeros((2, 5, 7, 3), np.uint8).transpose(0, 3, 1, 2)
+    assert values.shape == (2, 3, 5, 7)
+    assert tuple(cudnn_plans._channels_last(values.shape)) == values.strides
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("precision", ["fp32", "TF32", "fp16"])
+def test_a_plan_and_a_refusal(candidates, precision, layout):
+    window = of_setting("window larger than the image")
+    assert plan(Asked(precision, layout, "rectified", of_setting("plain"))) == ""
+    assert plan(Asked(precision, layout, "forward", window)) != ""
+
+
+@pytest.mark.parametrize(
+    ("refused", "precision", "runs"),
+    [
+        (set(), "fp32", "cuDNN, forward in one"),
+        ({"biased"}, "fp32", "cuDNN, forward in one"),
+        ({"rectified"}, "fp32", "cuDNN, forward in two"),
+        ({"data"}, "fp32", "cuBLAS and kernels of caffepy's own"),
+        ({"filter"}, "TF32", "cuBLAS and kernels of caffepy's own"),
+        ({"filter"}, "fp16", "cuDNN, forward in one, gradient of filters rounded to float16"),
+        ({"filter", "rounded filter"}, "fp16", "cuBLAS and kernels of caffepy's own"),
+    ],
+)
+def test_the_way_that_is_left(refused, precision, runs):
+    assert way(refused, precision) == runs
+
+
+@pytest.mark.parametrize(
+    ("refused", "code", "said"),
+    [
+        ([], 0, "1 lines of refused_plans.tsv are not needed any more"),
+        ([0], 0, ""),
+        ([0, 1], 1, "not refused before: fp32 NCHW forward all"),
+        ([1], 1, "not refused before: fp32 NCHW forward x "),
+    ],
+)
+def test_what_was_planned_must_stay_planned(gpu, candidates, monkeypatch, tmp_path, capsys, refused, code, said):
+    asked = [Asked("fp32", "NCHW", "forward", of_setting(name)) for name in ("plain", "odd sizes")]
+    monkeypatch.setattr(cudnn_plans, "FILE", tmp_path / "refused_plans.tsv")
+    monkeypatch.setattr(cudnn_plans, "every_question", lambda: asked)
+    monkeypatch.setattr(cudnn_plans, "ProcessPoolExecutor", _InThisProcess)
+    cudnn_plans.FILE.write_text(cudnn_plans.HEAD + "sm_1\tfp32\tNCHW\tforward\tall\n")
+
+    def run(numbers, *options):
+        monkeypatch.setattr(cudnn_plans, "plan", lambda each: "no" * (asked.index(each) in numbers))
+        return cudnn_plans.main(list(options))
+
+    assert run([0], "--write") == 0
+    capsys.readouterr()
+    assert run(refused) == code
+    told = capsys.readouterr().out
+    assert f"{2 - len(refused)} planned, {len(refused)} refused" in told
+    assert said in told
+    assert ("not refused before" in told) == bool(code)
+    # Of other devices nothing was written over.
+    assert "sm_1\tfp32\tNCHW\tforward\tall\n" in cudnn_plans.FILE.read_text()
+
+
+class _InThisProcess:
+    def __init__(self, *_):
+        self.map = lambda function, values, chunksize: map(function, values)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass

@@ -14,6 +14,7 @@ from caffepy.net import Net
 from caffepy.net.recorded import RecordedPass
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
+from caffepy.solver.steps import Steps
 
 NET = """
 name: "small"
@@ -28,6 +29,17 @@ layer { name: "y" type: "InnerProduct" bottom: "e" top: "y"
   inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss" }
 """
+
+
+class Recorded:
+    """The passes of a net, each one recording."""
+
+    def __init__(self, net):
+        self.net, self.steps = net, Steps(net)
+
+    def run(self):
+        self.steps.run_pass(self.net.counter.value, lambda: None)
+        self.steps.finish()
 
 
 def _net(gpu, text=NET, **arguments):
@@ -50,7 +62,7 @@ def _results(net):
 def test_equal_to_the_bit_pass_by_pass(gpu, share, caplog):
     """Other units are dropped each time; the fifth batch is larger, and recorded anew."""
     plain, other = _net(gpu), _net(gpu, share_memory=share)
-    recorded = RecordedPass(other, gpu.recorder(other.counter))
+    recorded = Recorded(other)
     with caplog.at_level(logging.INFO, "caffepy"):
         for number in range(10):
             size = 4 if number < 5 else 7
@@ -63,12 +75,12 @@ def test_equal_to_the_bit_pass_by_pass(gpu, share, caplog):
             assert plain.counter.value == other.counter.value == number + 1
             for a, b in zip(_results(plain), _results(other), strict=True):
                 np.testing.assert_array_equal(a, b)
-    assert [record.message for record in caplog.records].count("The pass is recorded as a CUDA graph.") == 2
+    assert caplog.messages.count("Recorded as a CUDA graph: forward, loss, backward.") == 2
 
 
 def test_a_bad_label_is_refused_at_the_next_wait(gpu):
     net = _net(gpu)
-    recorded = RecordedPass(net, gpu.recorder(net.counter))
+    recorded = Recorded(net)
     for number in range(5):
         _feed(net, number)
         recorded.run()
@@ -116,7 +128,7 @@ def test_layers_of_users_run_each_time(gpu):
     )
     net = _net(gpu, text.replace('bottom: "x" top: "a"', 'bottom: "own" top: "a"'))
     assert RecordedPass.why_not(net) == ""
-    recorded = RecordedPass(net, gpu.recorder(net.counter))
+    recorded = Recorded(net)
     for number in range(5):
         _feed(net, number)
         recorded.run()
@@ -139,10 +151,10 @@ def test_scratch_memory_of_a_recording_stays_its_own(dtype):
         values[...] += scratch
 
     for _ in range(4):
-        recorder.run(work)
+        recorder.run("work", [work])
     gpu.scratch((5000,))
     others = [gpu.zeros((1000,)) for _ in range(20)]
-    recorder.run(work)
+    recorder.run("work", [work])
     assert (gpu.to_host(values) == 15).all()
     assert not any(gpu.to_host(other).any() for other in others)
 
@@ -158,6 +170,48 @@ def test_what_cannot_be_recorded_runs_as_it_is(gpu, caplog):
 
     with caplog.at_level(logging.INFO, "caffepy"):
         for _ in range(5):
-            recorder.run(work)
+            recorder.run("work", [work])
     assert seen == [1, 2, 3, 4, 5]
-    assert "not recorded as a CUDA graph, but started kernel by kernel: " in caplog.text
+    assert "Not recorded as a CUDA graph, but started kernel by kernel (work): " in caplog.text
+
+
+FROZEN = """
+name: "frozen"
+layer { name: "data" type: "Input" top: "x" top: "t" input_param { shape { dim: [4, 6] } shape { dim: 4 } } }
+layer { name: "image" type: "Reshape" bottom: "x" top: "i" reshape_param { shape { dim: [0, 1, 2, 3] } } }
+layer { name: "conv" type: "Convolution" bottom: "i" top: "c" param { lr_mult: 0 } param { lr_mult: 0 }
+  convolution_param { num_output: 8 kernel_size: 2 pad: 1 weight_filler { type: "gaussian" std: 1 } } }
+layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" param { lr_mult: 0 } param { lr_mult: 0 }
+  param { lr_mult: 0 } batch_norm_param { use_global_stats: true } }
+layer { name: "scale" type: "Scale" bottom: "c" top: "c" param { lr_mult: 0 } }
+layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "conv2" type: "Convolution" bottom: "c" top: "d"
+  convolution_param { num_output: 8 kernel_size: 2 weight_filler { type: "xavier" } } }
+layer { name: "relu2" type: "ReLU" bottom: "d" top: "d" }
+layer { name: "y" type: "InnerProduct" bottom: "d" top: "y"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+def test_layers_are_joined_and_go_by_the_numbers_of_now(gpu, monkeypatch):
+    """A recording holds where numbers of BatchNorm and Scale are, not what they were."""
+    plain, other = _net(gpu, FROZEN), _net(gpu, FROZEN)
+    for name in ("bn", "scale", "relu", "relu2"):
+        monkeypatch.setattr(other.layer_dict[name], "forward", None)
+    recorded = Recorded(other)
+    losses = []
+    for number in range(6):
+        for net in (plain, other):
+            _feed(net, 1)
+            net.clear_param_diffs()
+            for blob, value in zip(net.params["bn"], (0.1, 2.0, 1.0 + number), strict=True):
+                blob.data.fill(value)
+            net.params["scale"][0].data.fill(1.0 - number / 4)
+        plain.forward()
+        plain.backward()
+        recorded.run()
+        for a, b in zip(_results(plain), _results(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+        losses.append(plain.loss())
+    assert len(set(losses)) == 6

@@ -17,7 +17,7 @@ CASES = [
 ]
 
 
-def updated(name, numbers, states, bounds, l1, *backends, counted=False):
+def updated(name, numbers, states, bounds, l1, *backends):
     """(what, on the first device, on the second) after three updates by op ``name``."""
     random = np.random.default_rng(10)
     w, dw = random.standard_normal(1000), random.standard_normal((3, 1000))
@@ -27,9 +27,12 @@ def updated(name, numbers, states, bounds, l1, *backends, counted=False):
         op = getattr(backend.ops, name)(backend, *numbers)
         op.plan(bounds)
         arrays = [on(backend, w), backend.zeros((1000,)), *(backend.zeros((1000,)) for _ in range(states))]
+        rate, scale = backend.zeros((1,)), backend.zeros((1,))
         for t, diff in enumerate(dw, 1):
             arrays[1][...] = on(backend, diff)
-            op.update(*arrays, 0.1, 0.02, l1, 0.5, *((t,) if counted else ()))
+            rate.fill(0.1 * t)
+            scale.fill(0.5 / t)
+            op.update(*arrays, rate, 0.02, l1, scale)
         return arrays
 
     names = ["w", "dw", *(f"state {i}" for i in range(states))]

@@ -42,7 +42,6 @@ def setting(fields, scores, given, classes, others=(), tops=1, **how):
         gradient=(),
         tops_checked=(),
         label=f"{fields} {tops} tops {scores}",
-        waived={"allocation": "runs in tests only, where a temporary as large as the scores costs nothing"},
     )
 
 
@@ -91,6 +90,13 @@ def test_each_class(backend):
 
 def test_nothing_to_count(backend):
     assert under(backend, [[1, 2]], [7], "ignore_label: 7").forward()[0] == 0
+
+
+def test_fractions_of_labels_are_cut_off(backend):
+    assert under(backend, [[0, 1], [0, 1]], [1.9, 0.9]).forward()[0] == 0.5
+    assert under(backend, [[0, 1], [0, 1]], [1.9, 7.5], "ignore_label: 7").forward()[0] == 1
+    # Not -1, but 0: a class.
+    assert under(backend, [[1, 0], [0, 1]], [-0.5, 1], "ignore_label: -1").forward()[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ CASES = [
     setting("operation: MAX", "MAX", 2),
     setting("operation: MAX", "MAX", 4),
     setting("operation: MAX", "MAX", 3, (1, 5)),
+    setting("operation: MAX", "MAX", 3, (2, 3), coeff=(1, -1, 0.5)),
 ]
 
 
@@ -77,12 +78,28 @@ def test_the_stable_product_s_gradient_at_zero(backend):
     assert gradients(backend, "operation: PROD", 0, 3, 5) == [15, 0, 0]
 
 
+def test_the_largest_takes_no_notice_of_coefficients(backend):
+    assert gradients(backend, "operation: MAX coeff: -3 coeff: 5", 2, 1) == [1, 0]
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_the_largest_in_a_top_that_has_the_shape_already(backend, shape):
+    made = LayerUnderTest(case('type: "Eltwise" eltwise_param { operation: MAX }', [shape] * 2), get_backend(backend))
+    made.top[0].reshape(*shape)
+    made.values = [np.full(shape, 3.0), np.full(shape, 2.0)]
+    (y,) = made.forward()
+    assert y.shape == shape
+    assert (y == 3).all()
+    first, second = made.backward([np.full(shape, 7.0)])
+    assert (first == 7).all()
+    assert (second == 0).all()
+
+
 @pytest.mark.parametrize(
     ("fields", "bottoms", "match"),
     [
         ("coeff: 1", [(2,), (2,)], "takes one coefficient per bottom blob; got 1 coeff for 2 bottoms"),
         ("operation: PROD coeff: 1 coeff: 2", [(2,), (2,)], "only takes coefficients for summation"),
-        ("operation: MAX coeff: 1 coeff: 2", [(2,), (2,)], "only takes coefficients for summation"),
         ("", [(2, 3), (2, 3), (3, 2)], r"bottom\[0\]->shape\(\) == .*bottom\[0\]: 2 3 \(6\), bottom\[2\]: 3 2 \(6\)"),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from caffepy.devices import get_backend
+from caffepy.solver.adam import correction
 from tests.reference.adadelta import adadelta
 from tests.reference.adagrad import adagrad
 from tests.reference.adam import adam
@@ -24,7 +25,7 @@ class Rule(NamedTuple):
     definition: object
     settings: tuple[float, ...]
     histories: int = 1
-    #: What the op's update is told beside the rest.
+    #: Of Adam, the number of the update: its rate is corrected by it.
     more: tuple[int, ...] = ()
 
 
@@ -56,6 +57,14 @@ def make(rule, bounds, dtype="float32", threads=None):
     return op
 
 
+def update(rule, op, arrays, rate, weight_decay, l1, scale, more=None):
+    more = rule.more if more is None else more
+    if more:
+        rate *= correction(*rule.settings[:2], *more)
+    rate, scale = (np.array([number], arrays[0].dtype) for number in (rate, scale))
+    op.update(*arrays, rate, weight_decay, l1, scale)
+
+
 def draw(rule, count, dtype="float32"):
     """w, dw and histories, which are squares where they must not be negative."""
     arrays = [np.random.standard_normal(count).astype(dtype) for _ in range(2 + rule.histories)]
@@ -79,7 +88,7 @@ def test_definition(rule, dtype, l1, scale):
     arrays[0][3] = 0
     expected = defined(rule, arrays, BOUNDS, 0.1, 0.3, l1, scale)
     before = [array.copy() for array in arrays]
-    make(rule, BOUNDS, dtype).update(*arrays, 0.1, 0.3, l1, scale, *rule.more)
+    update(rule, make(rule, BOUNDS, dtype), arrays, 0.1, 0.3, l1, scale)
     near = {"rtol": 2e-5, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-14}
     for got, want, old in zip(arrays, expected, before, strict=True):
         assert got.dtype == dtype
@@ -97,7 +106,7 @@ def test_several_updates_with_other_rates(rule):
     for t, rate in enumerate((0.1, 0.05, 0.01), 1):
         arrays[1][:] = expected[1][:] = np.random.standard_normal(24)
         more = (t,) if rule.more else ()
-        op.update(*arrays, rate, 0.3, False, 1.0, *more)
+        update(rule, op, arrays, rate, 0.3, False, 1.0, more)
         expected = defined(rule, expected, BOUNDS, rate, 0.3, False, 1.0, more)
     for got, want in zip(arrays, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-13)
@@ -114,7 +123,7 @@ def test_segments_longer_than_a_chunk(rule, threads):
     part = int((near < 40_000).sum())
     few = [(0, part, 1.0, 1.0), (part, len(near), 2.0, 0.5)]
     expected = defined(rule, [array[near] for array in arrays], few, 0.1, 0.01, False, 1.0)
-    make(rule, bounds, threads=threads).update(*arrays, 0.1, 0.01, False, 1.0, *rule.more)
+    update(rule, make(rule, bounds, threads=threads), arrays, 0.1, 0.01, False, 1.0)
     for got, want in zip(arrays, expected, strict=True):
         np.testing.assert_allclose(got[near], want, rtol=2e-5, atol=1e-6)
 
@@ -125,8 +134,8 @@ def test_any_number_of_threads_gives_the_same_bits(rule, threads):
     bounds = [(0, 40_000, 1.0, 1.0), (40_000, 100_003, 2.0, 0.5)]
     one = draw(rule, 100_003)
     other = [array.copy() for array in one]
-    make(rule, bounds, threads=1).update(*one, 0.1, 0.01, True, 0.5, *rule.more)
-    make(rule, bounds, threads=threads).update(*other, 0.1, 0.01, True, 0.5, *rule.more)
+    update(rule, make(rule, bounds, threads=1), one, 0.1, 0.01, True, 0.5)
+    update(rule, make(rule, bounds, threads=threads), other, 0.1, 0.01, True, 0.5)
     assert [array.tobytes() for array in one] == [array.tobytes() for array in other]
 
 
@@ -136,7 +145,7 @@ def test_plan_again_with_other_bounds(rule):
     arrays = draw(rule, 4)
     before = [array.copy() for array in arrays]
     op.plan([(2, 4, 3.0, 0.0)])
-    op.update(*arrays, 1.0, 0.0, False, 1.0, *rule.more)
+    update(rule, op, arrays, 1.0, 0.0, False, 1.0)
     for got, old in zip(arrays[:2], before, strict=False):
         assert (got[:2] == old[:2]).all()
         assert (got[2:] != old[2:]).all()
@@ -146,7 +155,7 @@ def test_plan_again_with_other_bounds(rule):
 def test_nan_shows(rule):
     arrays = draw(rule, 4)
     arrays[1][1] = np.nan
-    make(rule, [(0, 4, 1.0, 1.0)]).update(*arrays, 0.1, 0.0, False, 1.0, *rule.more)
+    update(rule, make(rule, [(0, 4, 1.0, 1.0)]), arrays, 0.1, 0.0, False, 1.0)
     for got in arrays:
         assert np.isnan(got).tolist() == [False, True, False, False]
 
@@ -155,10 +164,10 @@ def test_nan_shows(rule):
 def test_no_arrays_are_made(rule):
     arrays = draw(rule, 1_000_000)
     op = make(rule, [(0, 1_000_000, 1.0, 1.0)])
-    op.update(*arrays, 0.1, 0.1, False, 1.0, *rule.more)
+    update(rule, op, arrays, 0.1, 0.1, False, 1.0)
     tracemalloc.start()
     try:
-        op.update(*arrays, 0.1, 0.1, False, 1.0, *rule.more)
+        update(rule, op, arrays, 0.1, 0.1, False, 1.0)
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()
@@ -169,7 +178,7 @@ def test_a_segment_with_lr_mult_zero_still_forgets_its_velocity():
     for rule, step in ((Rule("SGD", sgd, (0.5,)), 0.5), (Rule("Nesterov", nesterov, (0.5,)), 0.25)):
         w, dw, history = draw(rule, 4)
         old_w, old = w.copy(), history.copy()
-        make(rule, [(0, 4, 0.0, 1.0)]).update(w, dw, history, 1.0, 1.0, False, 1.0)
+        update(rule, make(rule, [(0, 4, 0.0, 1.0)]), (w, dw, history), 1.0, 1.0, False, 1.0)
         np.testing.assert_allclose(history, old / 2, rtol=1e-6)
         np.testing.assert_allclose(w, old_w - dw, rtol=1e-5, atol=1e-6)
         # (1 + momentum) * h' - momentum * h with h' = h / 2: three quarters less a half.
@@ -182,7 +191,7 @@ def test_adams_correction():
     w, dw, m, v = draw(rule, 50, "float64")
     m[:] = v[:] = 0
     signs = np.sign(dw)
-    make(rule, [(0, 50, 1.0, 0.0)], "float64").update(w, dw, m, v, 0.01, 0.0, False, 1.0, 1)
+    update(rule, make(rule, [(0, 50, 1.0, 0.0)], "float64"), (w, dw, m, v), 0.01, 0.0, False, 1.0)
     np.testing.assert_allclose(dw, 0.01 * signs, rtol=1e-9)
 
 
@@ -190,5 +199,5 @@ def test_a_momentum_of_one_is_not_finite_as_in_caffe():
     """Its correction divides by zero; Caffe trains on with infinities, and so a run is stopped at the next loss."""
     rule = Rule("Adam", adam, (1.0, 0.999, 1e-8), 2, (1,))
     arrays = draw(rule, 4)
-    make(rule, [(0, 4, 1.0, 0.0)]).update(*arrays, 0.01, 0.0, False, 1.0, 1)
+    update(rule, make(rule, [(0, 4, 1.0, 0.0)]), arrays, 0.01, 0.0, False, 1.0)
     assert not np.isfinite(arrays[0]).any()

@@ -1,7 +1,8 @@
-"""The sum of squares of an array, whose root is the L2 norm."""
+"""The L2 norm of all gradients, and the factor that keeps it within a limit."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -13,11 +14,18 @@ from caffepy.cpu._jit import kernel
 if TYPE_CHECKING:
     from caffepy.cpu.backend import CpuBackend
 
-__all__ = ["SumOfSquares"]
+__all__ = ["ClipGradients"]
 
 
-class SumOfSquares:
-    """``sum(x^2)``, added in float64 and the same for any number of threads; x (N,)."""
+class ClipGradients:
+    """``norm = sqrt(sum(dw^2))``; ``scale = (limit / norm where norm > limit, else 1) / passes``.
+
+    The squares are added in float64, with the same result for any number of threads. dw (N,). Nothing is larger than
+    a limit if it is NaN; a norm that is infinite gives 0. Source: Caffe's sgd_solver.cpp, ClipGradients and Normalize.
+
+    Args:
+        backend: the CPU.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._workers = cast("CpuBackend", backend).workers
@@ -28,14 +36,16 @@ class SumOfSquares:
         if len(self._sums) != chunks_of(count):
             self._sums = np.empty(chunks_of(count))
 
-    def forward(self, x: Array) -> float:
-        """``sum(x^2)`` as a Python number: waits for the device."""
+    def forward(self, dw: Array, limit: float, passes: int, norm: Array, out: Array) -> None:
+        """``norm`` (1,) is float64, and ``out`` (1,) the scale, of the backend's dtype."""
 
         def part(first: int, last: int, worker: int) -> None:
-            _sum_of_squares(first, last, CHUNK, x, self._sums)
+            _sum_of_squares(first, last, CHUNK, dw, self._sums)
 
         self._workers.run(len(self._sums), part)
-        return float(self._sums.sum())
+        length = math.sqrt(self._sums.sum())
+        norm[0] = length
+        out[0] = (limit / length if length > limit else 1.0) / passes
 
 
 @kernel

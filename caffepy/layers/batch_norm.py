@@ -48,6 +48,8 @@ class BatchNorm(Layer):
                 )
         self.mean = self.backend.full.zeros((self.channels,))
         self.variance = self.backend.full.zeros((self.channels,))
+        # Of stored sums.
+        self.factor, self.divisor = (self.backend.full.zeros((1,)) for _ in range(2))
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
@@ -65,7 +67,10 @@ class BatchNorm(Layer):
         mean_sum, variance_sum, weight = (blob.data for blob in self.blobs)
         if self.use_global_stats:
             # Before the first training pass the weight is 0, and Caffe then takes mean and variance for 0.
-            factor = (weight != 0) / self.xp.where(weight == 0, 1, weight)
+            factor = self.xp.not_equal(weight, 0, out=self.factor)
+            self.xp.subtract(1, factor, out=self.divisor)
+            self.divisor += weight
+            factor /= self.divisor
             self.xp.multiply(mean_sum, factor, out=self.mean)
             self.xp.multiply(variance_sum, factor, out=self.variance)
             self.batch_norm.forward_global(x, self.mean, self.variance, y)

@@ -84,7 +84,8 @@ class ContrastiveLoss(Layer):
             xp.multiply(self.losses, self.losses, out=self.losses)
         xp.copyto(self.losses, self.squared, where=self.alike)
         xp.copyto(self.factor, 1, where=self.alike)
-        top[0].data[...] = self.losses.sum() / (2 * max(num, 1))
+        loss = xp.sum(self.losses, out=top[0].data)
+        loss /= 2 * max(num, 1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[2]:

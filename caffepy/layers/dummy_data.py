@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from caffepy.blob import Blob
 from caffepy.errors import LayerError
 from caffepy.filler import fill
@@ -43,7 +46,10 @@ class DummyData(Layer):
         for i, (blob, shape) in enumerate(zip(top, self._shapes(len(top)), strict=True)):
             blob.reshape(*shape)
             self.take_memory(blob.unallocated, f"top {i}, {blob.shape_string},", blob.unallocated)
-            self._fill(i, blob)
+            blob.data[...] = self.backend.asarray(self._values(i, blob))
+        self.uploads = [self.ops.Upload(self.backend) for _ in top]
+        for i in self._drawn(top):
+            self.uploads[i].plan(top[i].shape)
 
     def _shapes(self, count: int) -> list[tuple[int, ...]]:
         param = self.param.dummy_data_param
@@ -67,16 +73,18 @@ class DummyData(Layer):
         """Nothing: shapes are set once."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        for i, blob in enumerate(top):
-            if self.fillers[i].type != "constant":
-                self._fill(i, blob)
+        for i in self._drawn(top):
+            self.uploads[i].forward(self._values(i, top[i]), top[i].data)
 
-    def _fill(self, index: int, blob: Blob) -> None:
+    def _drawn(self, top: list[Blob]) -> list[int]:
+        """The tops that are other ones in each pass."""
+        return [i for i in range(len(top)) if self.fillers[i].type != "constant"]
+
+    def _values(self, index: int, blob: Blob) -> NDArray[np.floating]:
         try:
-            values = fill(self.fillers[index], blob.shape, self.stream("data", index), self.context.counter.value)
+            return fill(self.fillers[index], blob.shape, self.stream("data", index), self.context.counter.value)
         except LayerError as error:
             raise self.error(f"data_filler: {error}") from None
-        blob.data[...] = self.backend.asarray(values)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Nothing lies below."""

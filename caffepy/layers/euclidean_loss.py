@@ -44,7 +44,8 @@ class EuclideanLoss(Layer):
         x0, x1 = bottom[0].data, bottom[1].data.reshape(bottom[0].shape)
         difference = self.xp.subtract(x0, x1, out=self.difference.data)
         squares = self.xp.multiply(difference, difference, out=self.backend.scratch(difference.shape))
-        top[0].data[...] = squares.sum() / (2 * max(self.num, 1))
+        loss = self.xp.sum(squares, out=top[0].data)
+        loss /= 2 * max(self.num, 1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for blob, down, sign in zip(bottom, propagate_down, (1, -1), strict=True):

@@ -65,8 +65,9 @@ class LSTM(RecurrentBase):
         for t in range(self.steps):
             self.xp.multiply(h, cont[t][:, None], out=kept[t])
             self.step_product.forward(kept[t], w, None, added)
-            pre[t] += added
-            self.unit.forward(c, pre[t], cont[t], cells[t], out[t])
+            gates = pre[t]
+            gates += added
+            self.unit.forward(c, gates, cont[t], cells[t], out[t])
             h, c = out[t], cells[t]
         self.last[0].data[0] = h
         self.last[1].data[0] = c

@@ -71,7 +71,8 @@ class Scale(Layer):
         learned = len(bottom) == 1
         if self.bias_term and self.param_propagate_down[self.bias_index]:
             self.xp.sum(dy, axis=(0, 2), dtype=self.total.dtype, out=self.total)
-            self.blobs[self.bias_index].diff.reshape(-1)[...] += self.total
+            db = self.blobs[self.bias_index].diff.reshape(-1)
+            db += self.total
         if self.param_propagate_down[0] if learned else propagate_down[1]:
             x = self.kept if top[0] is bottom[0] else bottom[0].data
             product = self.backend.full.scratch(self.shape)

@@ -4,12 +4,14 @@
 
 Each distinct convolution at its own batch size: forward alone, with its bias, and with ReLU too, in both phases; both
 gradients in TRAIN. In float32, in TF32 and in float16; with channels before places (NCHW, as caffepy stores blobs) and
-behind them (NHWC). Nothing is computed. Plans are cuDNN's own also on an emulated device. One that is there to be loaded will do: those that
-are compiled when they are built, in one to eight seconds each, are asked where there is no other. In float16 some of
-cuDNN's first eight are, so that building all of them, as a run does to time them, takes many times as long.
+behind them (NHWC). Nothing is computed. Plans are cuDNN's own also on an emulated device.
+
+One that is there to be loaded will do: those that are compiled when they are built, in one to eight seconds each, are
+asked where there is no other. In float16 some of cuDNN's first eight are, so that building all of them, as a run does
+to time them, takes many times as long.
 
 Where cuDNN refuses, caffepy has another way, and the table tells which: cuBLAS and its own kernels do any convolution.
-What is refused is kept in refused_plans.tsv, which ``--write`` writes; the program ends with 1 where cuDNN refuses more.
+What is refused is kept in refused_plans.tsv, which ``--write`` writes; more than that ends the program with 1.
 """
 
 from __future__ import annotations

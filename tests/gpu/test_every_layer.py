@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+import cupy
 import pytest
 
 from caffepy.devices import get_backend
@@ -53,3 +54,32 @@ def test_a_pass_on_the_device(gpu, name):
         assert all(isinstance(blob.data, gpu.xp.ndarray) for blob in [*made.bottom, *made.top, *made.layer.blobs])
     finally:
         made.close()
+
+
+class _Requests(cupy.cuda.MemoryHook):
+    """Sizes of what is asked of CuPy's pool."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def malloc_preprocess(self, **arguments):
+        self.sizes.append(arguments["size"])
+
+
+@pytest.mark.parametrize("dtype", ["float32"])
+@pytest.mark.parametrize("file", sorted({file for file, _ in CASES}))
+def test_passes_ask_for_no_memory(gpu, file):
+    """Not for a single number either, in any case: from the second pass on all of it is there."""
+    for case in (case for other, case in CASES if other == file):
+        made = LayerUnderTest(case, gpu)
+        try:
+            for _ in range(2):
+                made.run()
+            made.set_diffs(made.draw_top_diffs())
+            with _Requests() as requests:
+                made.layer.reshape(made.bottom, made.top)
+                made.layer.forward(made.bottom, made.top)
+                made.layer.backward(made.top, list(made.propagate), made.bottom)
+            assert not requests.sizes, case.title
+        finally:
+            made.close()

@@ -12,7 +12,7 @@ from tests.gpu.losses import losses
 
 
 @pytest.mark.parametrize("ignore", [None, 1, -1])
-@pytest.mark.parametrize("shape", [(3, 5, 1), (2, 3, 200), (300, 2, 1), (0, 4, 1), (2, 4, 0)])
+@pytest.mark.parametrize("shape", [(3, 5, 1), (2, 3, 200), (300, 2, 1), (512, 2, 1), (0, 4, 1), (2, 4, 0)])
 def test_twins(cpu, gpu, shape, ignore):
     random = np.random.default_rng(2)
     prob = random.uniform(0, 1, shape)

@@ -154,7 +154,10 @@ def test_launches_of_an_iteration_of_alexnet(tmp_path, record):
         assert counted.graph_launches == 1
         assert counted.launches + counted.memsets + counted.h2d + counted.d2h + counted.d2d == 0
     else:
-        assert counted.launches + counted.memsets <= 60
+        # Up to five less where cuDNN's timing finds bias and ReLU in one to be no slower.
+        assert counted.launches + counted.memsets <= 55
+        # The other five are done by convolutions.
+        assert counted.kernels["relu_forward"] == 2
     solver.close()
 
 

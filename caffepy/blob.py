@@ -7,11 +7,16 @@ import math
 from caffepy.backend import Array, Backend
 from caffepy.errors import NetError
 
-__all__ = ["Blob"]
+__all__ = ["Blob", "shape_string"]
 
 # Caffe counts elements in an int.
 _MAX_COUNT = 2**31 - 1
 _MAX_AXES = 32
+
+
+def shape_string(shape: tuple[int, ...]) -> str:
+    """A shape as Caffe's log prints it, with the number of elements: ``64 1 28 28 (50176)``."""
+    return " ".join(map(str, (*shape, f"({math.prod(shape)})")))
 
 
 class Blob:
@@ -146,8 +151,8 @@ class Blob:
 
     @property
     def shape_string(self) -> str:
-        """The shape as Caffe's log prints it: ``64 1 28 28 (50176)``."""
-        return " ".join(map(str, (*self.shape, f"({self.count})")))
+        """The shape as `shape_string` writes it."""
+        return shape_string(self.shape)
 
     def _legacy(self, index: int) -> int:
         if len(self.shape) > 4:

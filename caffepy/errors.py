@@ -27,6 +27,8 @@ __all__ = [
     "SolverError",
     "WeightsError",
     "did_you_mean",
+    "prefix",
+    "reason",
 ]
 
 
@@ -63,6 +65,16 @@ class DataError(CaffepyError):
 
 class BackendError(CaffepyError):
     """A device, or an op of it, that is not there."""
+
+
+def prefix(where: str) -> str:
+    """``where: ``, with which a message begins; nothing where the place, such as ``net.prototxt:12``, is not known."""
+    return f"{where}: " if where else ""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong; of an error of the system its own words, without the number and the path."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 # Comparing words takes time with the product of their lengths.

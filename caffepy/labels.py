@@ -48,9 +48,10 @@ def first_bad(places: NDArray[np.int64], label: NDArray[np.floating], classes: i
 
 
 def refuse(bad: BadLabel | None, hint: str = "") -> None:
-    """
+    """Refuse a bad label, where there is one; ``hint`` says what else can be done about it.
+
     Raises:
-        LayerError: there is a bad label; ``hint`` says what else can be done about it.
+        LayerError: there is one.
     """
     if bad:
         raise LayerError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from caffepy.backend import Backend, Budget, Counter
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
-from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
+from caffepy.errors import BackendError, CaffepyError, LayerError, NetError, did_you_mean, prefix
 from caffepy.filler import fill
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array
@@ -138,10 +139,8 @@ class Layer(ABC):
                     f"its shape {blob.shape_string} needs {blob.count}."
                 )
         else:
-            try:
+            with self.named():
                 values = fill(filler, blob.shape, self.stream("blob", index))
-            except LayerError as error:
-                raise self.error(str(error)) from None
         blob.data[...] = self.backend.asarray(values.reshape(blob.shape))
         return blob
 
@@ -168,10 +167,17 @@ class Layer(ABC):
             except BackendError as error:
                 raise self.error(str(error)) from None
 
+    @contextmanager
+    def named(self, kind: type[CaffepyError] = LayerError) -> Iterator[None]:
+        """Errors of ``kind`` inside the block, which know nothing of layers, get this one's name and line."""
+        try:
+            yield
+        except kind as error:
+            raise kind(str(self.error(str(error)))) from error
+
     def error(self, text: str) -> LayerError:
         """An error that names this layer and its line; ``raise self.error("...")``."""
-        place = f"{self.where}: " if self.where else ""
-        return LayerError(f"{place}layer '{self.name}' ({self.type}): {text}")
+        return LayerError(f"{prefix(self.where)}layer '{self.name}' ({self.type}): {text}")
 
 
 def register_layer(type_name: str) -> Callable[[LayerClass], LayerClass]:
@@ -224,7 +230,7 @@ def get_layer_class(type_name: str, where: str = "") -> type[Layer]:
             hint = " It is what Caffe's RNN and LSTM are built on, and no type of its own: use one of these."
         known = f" Known types: {', '.join(layer_types())}."
         raise NetError(
-            f"{where + ': ' if where else ''}Unknown layer type: {type_name or '(none given)'}."
+            f"{prefix(where)}Unknown layer type: {type_name or '(none given)'}."
             f"{hint or known} "
             f'A layer of your own is added by @caffepy.register_layer("{type_name}").'
         )

@@ -82,6 +82,12 @@ def _turn(words: Bits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.where(quarter & 2, -sine, sine), np.where((quarter + 1) & 2, -cosine, cosine)
 
 
+def _box_muller(words: Bits) -> NDArray[np.float64]:
+    """Two Gaussian numbers of each two neighbouring words along the last axis, an even number of them."""
+    radius, (sine, cosine) = _radius(words[..., 0::2]), _turn(words[..., 1::2])
+    return np.stack([radius * cosine, radius * sine], axis=-1).reshape(words.shape)
+
+
 class Stream:
     """Random numbers of one purpose, addressed by ``(step, index)``."""
 
@@ -125,12 +131,13 @@ class Stream:
         out = np.empty((count + 1) // 2 * 2, np.float32)
         words = self.bits(len(out), step)
         for start in range(0, len(out), 2 * _CHUNK):
-            pair = words[start : start + 2 * _CHUNK].reshape(-1, 2)
-            radius, (sine, cosine) = _radius(pair[:, 0]), _turn(pair[:, 1])
-            target = out[start : start + 2 * len(pair)].reshape(-1, 2)
-            target[:, 0] = radius * cosine
-            target[:, 1] = radius * sine
+            part = slice(start, start + 2 * _CHUNK)
+            out[part] = _box_muller(words[part])
         return out[:count]
+
+    def normal_of_steps(self, steps: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+        """The first ``count`` numbers that `normal` gives for each step, not rounded, (len(steps), count)."""
+        return _box_muller(self.bits_of_steps(steps, (count + 1) // 2 * 2))[:, :count]
 
     def permutation(self, count: int, step: int = 0) -> NDArray[np.int64]:
         """A shuffle of ``range(count)``; another one for each step."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from caffepy import errors
-from caffepy.errors import did_you_mean
+from caffepy.errors import did_you_mean, prefix, reason
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,16 @@ def test_many_long_names_do_not_take_long():
 def test_every_error_is_one_that_scripts_for_pycaffe_catch(name):
     with pytest.raises(RuntimeError, match="what and why"):
         raise getattr(errors, name)("what and why")
+
+
+def test_a_place_is_said_only_where_it_is_known():
+    assert prefix("net.prototxt:12") == "net.prototxt:12: "
+    assert prefix("") == ""
+
+
+def test_an_error_of_the_system_is_told_in_its_words_alone():
+    with pytest.raises(FileNotFoundError, match="Errno") as caught:
+        Path("/no/such/file").read_bytes()
+    assert reason(caught.value) == "No such file or directory"
+    assert reason(ValueError("line 3 is no list")) == "line 3 is no list"
+    assert reason(OSError("h5py's own words")) == "h5py's own words"

@@ -140,6 +140,15 @@ def test_the_two_normal_numbers_of_a_pair_are_independent():
     assert abs(((pair[:, 0] ** 2 - 1) * (pair[:, 1] ** 2 - 1)).mean()) < 5 * error * 2
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_normal_of_steps_is_normal(count):
+    stream, steps = Stream(5, "data", "colour"), np.array([0, 7, 2**40])
+    numbers = stream.normal_of_steps(steps, count)
+    assert numbers.shape == (3, count)
+    for row, step in zip(numbers, steps, strict=True):
+        assert np.array_equal(row.astype(np.float32), stream.normal(count, int(step)))
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5, (1 << 15) - 1, 3 * (1 << 15) + 2])
 @pytest.mark.parametrize("step", [0, 2**33 + 1])
 @pytest.mark.parametrize("threads", [1, 3])

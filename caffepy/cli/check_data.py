@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import database_option
+from caffepy.cli.options import database_option, threads_option
 
 if TYPE_CHECKING:
     from caffepy.data.check import DataReport
@@ -27,7 +26,7 @@ __all__ = ["command"]
 @click.option("--force-color", is_flag=True, help="Decode as force_color does.")
 @click.option("--force-gray", is_flag=True, help="Decode as force_gray does.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="All cores unless given.")
+@threads_option
 def command(
     db: str,
     backend: str,
@@ -47,6 +46,7 @@ def command(
         raise click.UsageError("--force-color and --force-gray exclude each other.")
     from caffepy.cli.output import counting, logged
     from caffepy.data.check import check_data
+    from caffepy.data.reader import cores
     from caffepy.data.source import open_source
 
     with logged() as err:
@@ -59,7 +59,7 @@ def command(
                     num_output=num_output,
                     crop_size=crop_size,
                     color="color" if force_color else "gray" if force_gray else None,
-                    threads=threads or os.cpu_count() or 1,
+                    threads=threads or cores(),
                     progress=progress,
                 )
         finally:

@@ -13,6 +13,8 @@ from caffepy.cli.options import (
     backend_options,
     check_prepare,
     comma_list,
+    data_threads_option,
+    labels_option,
     open_backend,
     parse_size,
     prepare_options,
@@ -34,7 +36,7 @@ __all__ = ["command"]
 @click.option("--list", "list_file", metavar="FILE", help="Classify the images that its lines name, too.")
 @click.option("--root-folder", default="", metavar="FOLDER", help="Of the names in --list.")
 @click.option("--ext", default="", help="Of folders, take files that end so. [default: JPEG, PNG, BMP]")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
+@labels_option
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes of an image.")
 @click.option(
     "--oversample/--center-only", default=None,
@@ -45,7 +47,7 @@ __all__ = ["command"]
 @click.option("--gray/--no-gray", default=False, help="With --from: its database, not here, is of gray images.")
 @click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), help="What is written to stdout.")
 @click.option("--output", metavar="FILE", help="Write to a .csv, .json or .npy file (all scores), not to stdout.")
-@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
+@data_threads_option
 @backend_options
 @state_options
 def command(images: tuple[str, ...], **flags: Any) -> int:
@@ -99,6 +101,7 @@ def _form(form: str | None, output: str | None) -> str:
 
 
 def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int, int], None]) -> Classes:
+    from caffepy.data.reader import cores
     from caffepy.evaluation.as_tested import classify_as_tested
 
     return classify_as_tested(
@@ -110,7 +113,7 @@ def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int,
         crops=10 if flags["oversample"] else 1,
         size=parse_size(flags["images_dim"]),
         gray=flags["gray"],
-        threads=flags["data_threads"] or os.cpu_count() or 1,
+        threads=flags["data_threads"] or cores(),
         level=flags["level"],
         stages=comma_list(flags["stage"]),
         progress=progress,

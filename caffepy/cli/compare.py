@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, open_backend, state_options, weights_options
+from caffepy.cli.options import (
+    comma_list,
+    copy_weights,
+    open_backend,
+    parse_shapes,
+    phase_option,
+    python_layers_option,
+    shape_option,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.net import Net
@@ -24,11 +34,11 @@ __all__ = ["command"]
 @click.option("--absolute", type=click.FloatRange(0), default=1e-6, show_default=True, help="Added to it.")
 @click.option("--input", "given", metavar="FILE", help="What inputs hold, by name: .npz or .h5. [default: random]")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of random inputs.")
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TEST", show_default=True)
-@click.option("--shape", "shapes", multiple=True, metavar="TOP=N,C,H,W", help="Shape of a data top. May be repeated.")
+@phase_option("TEST")
+@shape_option
 @click.option("--strict/--no-strict", default=False, help="A blob that one side alone has is a difference.")
 @click.option("--gpu", default="", metavar="N", help="Run the second net, or the only one, on this GPU.")
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the nets name.")
+@python_layers_option
 @weights_options
 @state_options
 def command(words: tuple[str, ...], **flags: Any) -> None:
@@ -67,15 +77,15 @@ def command(words: tuple[str, ...], **flags: Any) -> None:
 
 def _compare(words: tuple[str, ...], flags: dict[str, Any], stack: ExitStack) -> Comparison:
     from caffepy.net.compare import compare, feed_same, net_arrays
-    from caffepy.net.copy_weights import is_hdf5
-    from caffepy.net.stored_arrays import is_npz, open_arrays
+    from caffepy.net.stored_arrays import open_arrays
+    from caffepy.proto.file_kind import is_hdf5, is_zip
 
     tolerances = {"relative": flags["tolerance"], "absolute": flags["absolute"]}
     if len(words) == 2:
         first, second = (stack.enter_context(open_arrays(word)) for word in words)
         return compare(first, second, **tolerances)
     given = stack.enter_context(open_arrays(flags["given"])) if flags["given"] else None
-    alone = len(words) == 3 and (is_npz(words[2]) or (is_hdf5(words[2]) and _no_weights(words[2])))
+    alone = len(words) == 3 and (is_zip(words[2]) or (is_hdf5(words[2]) and _no_weights(words[2])))
     one = _net(words[0], words[1], flags["gpu"] if alone else "", flags, stack)
     if alone:
         dump = stack.enter_context(open_arrays(words[2]))
@@ -94,7 +104,6 @@ def _no_weights(path: str) -> bool:
 
 
 def _net(path: str, weights: str, gpu: str, flags: dict[str, Any], stack: ExitStack) -> Net:
-    from caffepy.cli.summary import parse_shape
     from caffepy.net import Net
     from caffepy.net.summary import net_without_data
     from caffepy.proto import caffe_pb2
@@ -102,7 +111,7 @@ def _net(path: str, weights: str, gpu: str, flags: dict[str, Any], stack: ExitSt
 
     number = caffe_pb2.Phase.Value(flags["phase"].upper())
     level, stages = flags["level"], comma_list(flags["stage"])
-    given = dict(parse_shape(text) for text in flags["shapes"])
+    given = parse_shapes(flags["shapes"])
     param, lines = read_net(path)
     param = net_without_data(param, lines, number, given, level, stages)
     net = Net(
@@ -110,7 +119,7 @@ def _net(path: str, weights: str, gpu: str, flags: dict[str, Any], stack: ExitSt
         allow_python_layers=flags["allow_python_layers"],
     )  # fmt: skip
     stack.callback(net.close)
-    report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
+    report = copy_weights(net, weights, flags)
     click.echo(str(report), err=True)
     return net
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import database_option, resize_options
+from caffepy.cli.options import database_option, resize_options, threads_option
 
 if TYPE_CHECKING:
     from caffepy.data.convert import ConversionReport
@@ -35,7 +34,7 @@ _log = logging.getLogger("caffepy")
 )
 @click.option("--skip-bad/--no-skip-bad", default=False, help="Leave out images that are missing or damaged.")
 @click.option("--dry-run/--no-dry-run", default=False, help="Only count what is there; write nothing.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="All cores unless given.")
+@threads_option
 def command(rootfolder: str, paths: tuple[str, ...], **flags: Any) -> int:
     """Make the database DB_NAME of the images that LISTFILE names, one "file label" a line, below ROOTFOLDER.
 
@@ -50,6 +49,7 @@ def command(rootfolder: str, paths: tuple[str, ...], **flags: Any) -> int:
     from caffepy.cli.output import counting, logged
     from caffepy.data.convert import ConversionSettings, convert_images, plan_conversion
     from caffepy.data.image_list import class_folders, read_list
+    from caffepy.data.reader import cores
 
     with logged() as err:
         if flags["class_folders"]:
@@ -74,7 +74,7 @@ def command(rootfolder: str, paths: tuple[str, ...], **flags: Any) -> int:
                 paths[-1],
                 settings,
                 backend=flags["backend"].upper(),
-                threads=flags["threads"] or os.cpu_count() or 1,
+                threads=flags["threads"] or cores(),
                 progress=progress,
             )
         _tell(report, f"written to {paths[-1]}")

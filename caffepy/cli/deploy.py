@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options
+from caffepy.cli.options import comma_list, parse_shapes, shape_option, state_options
 
 __all__ = ["command"]
 
@@ -14,13 +14,7 @@ __all__ = ["command"]
 @click.argument("net", metavar="TRAIN_VAL")
 @click.argument("target", metavar="[OUT]", required=False)
 @click.option("--batch", type=click.IntRange(1), default=10, show_default=True, help="Images in a batch.")
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="TOP=N,C,H,W",
-    help="Shape of a data top, where its data is not there or another size is wanted. May be repeated.",
-)
+@shape_option
 @state_options
 def command(net: str, target: str | None, batch: int, shapes: tuple[str, ...], stage: str, level: int) -> None:
     """Write the net for prediction that belongs to TRAIN_VAL to OUT, or to stdout.
@@ -29,13 +23,12 @@ def command(net: str, target: str | None, batch: int, shapes: tuple[str, ...], s
     other losses what they compare. Labels, Accuracy, auxiliary losses (of a smaller loss_weight), fillers and learning
     rates go. Names of layers stay, so that the .caffemodel fits.
     """
-    from caffepy.cli.summary import parse_shape
     from caffepy.net.deploy import deploy_net
     from caffepy.proto.read import read_net, write_text
     from caffepy.proto.text import to_text
 
     param, lines = read_net(net)
-    given = dict(parse_shape(text) for text in shapes)
+    given = parse_shapes(shapes)
     result = deploy_net(param, lines, batch=batch, shapes=given, level=level, stages=comma_list(stage))
     if target is None:
         click.echo(to_text(result), nl=False)

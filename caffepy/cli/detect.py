@@ -12,6 +12,7 @@ from caffepy.cli.options import (
     backend_options,
     check_prepare,
     comma_list,
+    labels_option,
     open_backend,
     prepare_options,
     pycaffe_flags,
@@ -39,7 +40,7 @@ _SHOWN = 20
 @click.option("--context-pad", type=click.IntRange(0), help="With --model: surroundings shown; 16 unless given.")
 @prepare_options
 @click.option("--root-folder", default="", metavar="FOLDER", help="Of the images' names.")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes for the table, a line each.")
+@labels_option
 @backend_options
 @state_options
 def command(windows: str, output: str | None, **flags: Any) -> int:

@@ -1,4 +1,4 @@
-"""``caffepy device-query``: the processor, and the versions of all that caffepy stands on."""
+"""``caffepy device-query``: the processor, the GPUs, and the versions of all that caffepy stands on."""
 
 from __future__ import annotations
 

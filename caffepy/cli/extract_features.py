@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, state_options, weights_options
+from caffepy.cli.options import (
+    backend_options,
+    comma_list,
+    copy_weights,
+    data_threads_option,
+    open_backend,
+    python_layers_option,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.data.feature_files import FeatureWriter
@@ -31,8 +40,8 @@ _FORMATS = ("lmdb", "leveldb", "hdf5", "npz")
 @click.option("--out", metavar="PATH,...", help="Databases, as many as blobs; or one .h5 or .npz file for all.")
 @click.option("--batches", type=click.IntRange(0), help="How many batches; all records once unless given.")
 @click.option("--format", type=click.Choice(_FORMATS), help="What to write; by the end of the name unless given.")
-@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@data_threads_option
+@python_layers_option
 @weights_options
 @backend_options
 @state_options
@@ -63,9 +72,7 @@ def command(words: tuple[str, ...], **flags: Any) -> None:
             data=DataOptions(threads=settings["data_threads"]),
             allow_python_layers=settings["allow_python_layers"],
         ) as net:
-            files = comma_list(settings["weights"])
-            report = net.copy_from(*files, on_mismatch=settings["on_mismatch"], reshape=settings["reshape_weights"])
-            _log.info("%s", report)
+            _log.info("%s", copy_weights(net, settings["weights"], settings))
             features = Features(net, names, settings["batches"])
             done = 0
             with writer, counting(target, "images") as count:

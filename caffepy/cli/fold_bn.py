@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options, weights_options
+from caffepy.cli.options import (
+    comma_list,
+    copy_weights,
+    parse_shapes,
+    python_layers_option,
+    shape_option,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.net import Net
@@ -21,7 +29,7 @@ __all__ = ["command"]
 @click.argument("weights")
 @click.argument("out_net", metavar="OUT.prototxt")
 @click.argument("out_weights", metavar="OUT.caffemodel")
-@click.option("--shape", "shapes", multiple=True, metavar="TOP=N,C,H,W", help="Shape of a data top. May be repeated.")
+@shape_option
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
@@ -29,7 +37,7 @@ __all__ = ["command"]
     show_default=True,
     help="The largest relative difference of a blob with which the result is written.",
 )
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@python_layers_option
 @weights_options
 @state_options
 def command(net: str, weights: str, out_net: str, out_weights: str, **flags: Any) -> None:
@@ -42,22 +50,18 @@ def command(net: str, weights: str, out_net: str, out_weights: str, **flags: Any
     Both nets then run on the same random inputs; the largest difference of a blob is shown, and nothing is
     written if it is beyond rounding.
     """
-    from caffepy.cli.summary import parse_shape
     from caffepy.errors import NetError
     from caffepy.net.fold_bn import fold_bn, largest_difference
     from caffepy.net.summary import net_without_data
     from caffepy.proto import caffe_pb2
     from caffepy.proto.read import read_net, write_text
 
-    given = dict(parse_shape(text) for text in flags["shapes"])
+    given = parse_shapes(flags["shapes"])
     level, stages = flags["level"], comma_list(flags["stage"])
     param, lines = read_net(net)
     ready = net_without_data(param, lines, caffe_pb2.TEST, given, level, stages)
     with _build((ready, lines), flags) as original:
-        report = original.copy_from(
-            *comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"]
-        )
-        click.echo(str(report), err=True)
+        click.echo(str(copy_weights(original, weights, flags)), err=True)
         folded = fold_bn(param, original)
         with _build(_without_data(folded, given, level, stages), flags) as other:
             folded.copy_to(other)

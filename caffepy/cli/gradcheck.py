@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options, weights_options
+from caffepy.cli.options import (
+    comma_list,
+    copy_weights,
+    parse_shapes,
+    phase_option,
+    python_layers_option,
+    shape_option,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.net import Net
@@ -16,17 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-# Images are enough that a batch is one; more cost time and show no other mistakes.
+# Two images make a batch; more would cost time and show no other mistakes.
 _BATCH = 2
 
 
 @click.command("gradcheck", cls=CaffeCommand)
 @click.argument("net", required=False)
 @click.option("--model", help="The net's prototxt; the same as NET.")
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
+@phase_option("TRAIN")
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Check this layer only. May be repeated.")
 @click.option("--weights", default="", metavar="FILE,...", help="Check with these weights; with fillers' unless given.")
-@click.option("--shape", "shapes", multiple=True, metavar="TOP=N,C,H,W", help="Shape of a data top. May be repeated.")
+@shape_option
 @click.option("--directions", type=click.IntRange(1), default=3, show_default=True, help="Directions for each blob.")
 @click.option("--elements", type=click.IntRange(0), default=0, help="Check so many elements of each blob singly, too.")
 @click.option("--step", type=click.FloatRange(0, min_open=True), default=1e-5, show_default=True, help="Step size.")
@@ -38,7 +47,7 @@ _BATCH = 2
     help="The largest relative error that is right.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of random inputs and fillers.")
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@python_layers_option
 @weights_options
 @state_options
 def command(net: str | None, model: str | None, **flags: Any) -> None:
@@ -84,7 +93,6 @@ def command(net: str | None, model: str | None, **flags: Any) -> None:
 
 def _net(path: str, flags: dict[str, Any]) -> Net:
     """The net in float64, fed."""
-    from caffepy.cli.summary import parse_shape
     from caffepy.devices import get_backend
     from caffepy.errors import NetError, did_you_mean
     from caffepy.net import Net
@@ -96,7 +104,7 @@ def _net(path: str, flags: dict[str, Any]) -> Net:
     number = caffe_pb2.Phase.Value(flags["phase"].upper())
     level, stages = flags["level"], comma_list(flags["stage"])
     param, lines = read_net(path)
-    given = dict(parse_shape(text) for text in flags["shapes"])
+    given = parse_shapes(flags["shapes"])
     param = net_without_data(param, lines, number, given, level, stages, batch=_BATCH)
     built = Net(
         (param, lines), number, get_backend("cpu", "float64"), level=level, stages=stages, seed=flags["seed"],
@@ -108,9 +116,8 @@ def _net(path: str, flags: dict[str, Any]) -> Net:
                 hint = did_you_mean(name, list(built.layer_dict))
                 raise NetError(f"--layer {name}: {path} has no such layer in this phase.{hint}")
         fill_zero_params(built, flags["seed"])
-        if paths := comma_list(flags["weights"]):
-            report = built.copy_from(*paths, on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
-            click.echo(str(report), err=True)
+        if flags["weights"]:
+            click.echo(str(copy_weights(built, flags["weights"], flags)), err=True)
         feed_inputs(built, flags["seed"])
     except BaseException:
         built.close()

@@ -41,7 +41,7 @@ COMMANDS = {
     "check-data": "Look for records that would stop a training run.",
     "upgrade-net": "Bring a net or weights of an older Caffe into today's form.",
     "upgrade-solver": "Bring a solver.prototxt of an older Caffe into today's form.",
-    "device-query": "Show the processor and the versions of all that is used.",
+    "device-query": "Show the processor, the GPUs and the versions of all that is used.",
 }
 
 #: Other names of commands: those of Caffe's tools.

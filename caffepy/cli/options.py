@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,19 +11,29 @@ import click
 if TYPE_CHECKING:
     from caffepy.backend import Backend
     from caffepy.evaluation.by_flags import Flags
+    from caffepy.net import Net, Report
 
 __all__ = [
     "backend_options",
     "check_prepare",
+    "colour_options",
     "comma_list",
+    "copy_weights",
+    "data_threads_option",
     "database_option",
+    "labels_option",
     "open_backend",
+    "parse_shapes",
     "parse_size",
+    "phase_option",
     "precision_options",
     "prepare_options",
     "pycaffe_flags",
+    "python_layers_option",
     "resize_options",
+    "shape_option",
     "state_options",
+    "threads_option",
     "weights_options",
 ]
 
@@ -36,6 +46,51 @@ def state_options(function: Function) -> Function:
     return click.option("--stage", default="", help="Stages of the net's state, separated by commas.")(function)
 
 
+def phase_option(default: str) -> Callable[[Function], Function]:
+    """-phase, TRAIN or TEST."""
+    choice = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
+    return click.option("--phase", type=choice, default=default, show_default=True)
+
+
+def shape_option(function: Function) -> Function:
+    """-shape, which `parse_shapes` reads."""
+    return click.option(
+        "--shape", "shapes", multiple=True, metavar="TOP=N,C,H,W",
+        help="Shape of a data top, where its data is not there or another shape is wanted. May be repeated.",
+    )(function)  # fmt: skip
+
+
+def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Of each ``data=1,3,227,227`` a shape by name.
+
+    Raises:
+        UsageError: another text.
+    """
+    shapes = {}
+    for text in texts:
+        name, _, sizes = text.partition("=")
+        parts = sizes.replace("x", ",").split(",")
+        if not name or not all(part.strip().isdigit() for part in parts):
+            raise click.UsageError(f"--shape takes TOP=N,C,H,W, such as data=1,3,227,227; got '{text}'.")
+        shapes[name] = tuple(int(part) for part in parts)
+    return shapes
+
+
+def python_layers_option(function: Function) -> Function:
+    """-allow-python-layers."""
+    return click.option(
+        "--allow-python-layers/--no-allow-python-layers", default=False,
+        help="Import the modules that Python layers of the net name, which runs their code.",
+    )(function)  # fmt: skip
+
+
+def labels_option(function: Function) -> Function:
+    """-labels."""
+    return click.option(
+        "--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt."
+    )(function)
+
+
 def backend_options(function: Function) -> Function:
     """-gpu and -threads."""
     function = click.option("--gpu", default="", help="Compute on the GPU of this number; on the CPU unless given.")(
@@ -44,6 +99,30 @@ def backend_options(function: Function) -> Function:
     return click.option("--threads", type=click.IntRange(min=1), help="Threads that compute; all cores unless given.")(
         function
     )
+
+
+def data_threads_option(function: Function) -> Function:
+    """-data-threads."""
+    return click.option(
+        "--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given."
+    )(function)
+
+
+def threads_option(function: Function) -> Function:
+    """-threads, of commands that decode images and compute nothing else."""
+    return click.option(
+        "--threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given."
+    )(function)
+
+
+def colour_options(function: Function) -> Function:
+    """-colour-noise and -colour-pca."""
+    function = click.option(
+        "--colour-pca", default="", metavar="FILE", help="Components for it; from the database unless given."
+    )(function)
+    return click.option(
+        "--colour-noise", type=click.FloatRange(0), default=0.0, metavar="SIGMA", help="AlexNet's; 0.1 there."
+    )(function)
 
 
 def precision_options(function: Function) -> Function:
@@ -80,6 +159,11 @@ def weights_options(function: Function) -> Function:
         "--reshape-weights/--no-reshape-weights", default=False,
         help="Copy weights of other shapes if as many: fully connected layers into convolutions and back.",
     )(function)  # fmt: skip
+
+
+def copy_weights(net: Net, files: str, flags: dict[str, Any]) -> Report:
+    """Copy weights into ``net`` from ``files``, with commas between, as `weights_options` say."""
+    return net.copy_from(*comma_list(files), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
 
 
 def prepare_options(function: Function) -> Function:

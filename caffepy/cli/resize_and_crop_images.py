@@ -38,6 +38,7 @@ def command(folders: tuple[str, ...], input_folder: str | None, output_folder: s
     """
     from caffepy.cli.output import counting, logged
     from caffepy.data.image_names import images_below, listed_names
+    from caffepy.data.reader import cores
     from caffepy.data.resize_and_crop import SquareSettings, plan_squares, resize_and_crop
 
     given = [*folders, *(folder for folder in (input_folder, output_folder) if folder)]
@@ -61,9 +62,7 @@ def command(folders: tuple[str, ...], input_folder: str | None, output_folder: s
             return 1 if missing and not flags["skip_bad"] else 0
         settings = SquareSettings(flags["side"], flags["gray"], flags["quality"], flags["skip_existing"])
         with counting(err, "files") as progress:
-            report = resize_and_crop(
-                plan, settings, processes=flags["processes"] or os.cpu_count() or 1, progress=progress
-            )
+            report = resize_and_crop(plan, settings, processes=flags["processes"] or cores(), progress=progress)
         _warn(report.bad)
         if report.enlarged:
             _log.warning("%d images were smaller than %d and have been enlarged.", report.enlarged, flags["side"])

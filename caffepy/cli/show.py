@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options, weights_options
+from caffepy.cli.options import (
+    colour_options,
+    comma_list,
+    copy_weights,
+    data_threads_option,
+    labels_option,
+    phase_option,
+    python_layers_option,
+    state_options,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.drawing.panels import Panel
@@ -24,9 +35,6 @@ _most = click.option("--most", type=click.IntRange(1), default=256, show_default
 _each = click.option(
     "--each/--all", default=None, help="Let each tile have its own range of brightness, or all the same."
 )
-_python = click.option(
-    "--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names."
-)
 
 
 @command.command("filters", cls=CaffeCommand, short_help="Draw weights of layers.")
@@ -36,13 +44,12 @@ _python = click.option(
 @click.option("--model", metavar="FILE", help="The net: fully connected weights are then drawn as their inputs lie.")
 @_most
 @_each
-def filters(layers: str, weights: str, out: str | None, model: str | None, most: int, each: bool | None) -> None:
+def show_filters(layers: str, weights: str, out: str | None, model: str | None, most: int, each: bool | None) -> None:
     """Draw the filters of LAYERs in WEIGHTS, a .caffemodel or .h5 file.
 
     Zero is gray, and each filter has its own range unless --all is given. Filters of three channels are in colours; of
     others every channel is a tile, and every filter a row. 1 x 1 filters and other weights are drawn as a matrix.
     """
-    from caffepy.drawing.panels import draw_panels
     from caffepy.drawing.weights import weights_panel
     from caffepy.errors import WeightsError, did_you_mean
     from caffepy.net.stored_arrays import open_arrays
@@ -63,7 +70,7 @@ def filters(layers: str, weights: str, out: str | None, model: str | None, most:
             if model is not None:
                 weight = _as_inputs_lie(model, name, weight)
             panels.append(weights_panel(name, weight, most=most, each=each is not False))
-    _draw(draw_panels, panels, out, names)
+    _draw(panels, out, names)
 
 
 def _as_inputs_lie(model: str, name: str, weight: Any) -> Any:
@@ -92,20 +99,19 @@ def _as_inputs_lie(model: str, name: str, weight: Any) -> Any:
     "--from", "source", metavar="FILE", help="A train_val.prototxt: prepare the image as its TEST phase does."
 )
 @click.option("--record", type=click.IntRange(0), default=0, help="Without an image: which record of the data to show.")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
-@_python
+@labels_option
+@python_layers_option
 @_most
 @_each
 @weights_options
 @state_options
-def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -> None:
+def show_blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -> None:
     """Draw what BLOBs, or the tops of layers of that name, hold for an image or a record of NET's data.
 
     Channels are tiles, from black for the blob's smallest value to white for its largest unless --each is given; rows
     of values, such as those of fc7 and prob, are bars, with the largest named.
     """
     from caffepy.drawing.activations import activations_panel
-    from caffepy.drawing.panels import draw_panels
     from caffepy.errors import NetError
     from caffepy.evaluation.labels import read_labels
     from caffepy.evaluation.one_record import ImagePass, blob_names, run_to_record
@@ -120,11 +126,11 @@ def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -
         tested = read_net(flags["source"]) if flags["source"] else None
         image = ImagePass(source, flags["image"], tested, level, stages)
         source = image.source
-    panels = []
+    panels: list[Panel] = []
     with Net(
         source, caffe_pb2.TEST, level=level, stages=stages, allow_python_layers=flags["allow_python_layers"]
     ) as net:
-        report = net.copy_from(*comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"])
+        report = copy_weights(net, weights, flags)
         click.echo(str(report), err=True)
         if image is None:
             row = run_to_record(net, flags["record"])
@@ -141,31 +147,30 @@ def blobs(blobs: str, model: str, weights: str, out: str | None, **flags: Any) -
                 activations_panel(name, values[row], labels=labels, most=flags["most"], each=flags["each"] is True)
             )
     title = flags["image"] or f"record {flags['record']}"
-    _draw(draw_panels, panels, out, comma_list(blobs), title=f"{net.name}: {title}" if net.name else title)
+    _draw(panels, out, comma_list(blobs), title=f"{net.name}: {title}" if net.name else title)
 
 
 @command.command("batch", cls=CaffeCommand, short_help="Draw a batch as the net sees it.")
 @click.argument("model", metavar="NET")
 @click.argument("out", metavar="[OUT.png]", required=False)
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
+@phase_option("TRAIN")
 @click.option("--batch", type=click.IntRange(0), default=0, show_default=True, help="Which batch, from 0.")
 @click.option("--most", type=click.IntRange(1), default=64, show_default=True, help="Images in the picture.")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
+@labels_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of crops and mirroring.")
 @click.option("--shuffle/--no-shuffle", default=False, help="Visit training records in another order, as in train.")
-@click.option("--colour-noise", type=click.FloatRange(0), default=0.0, metavar="SIGMA", help="AlexNet's; 0.1 there.")
-@click.option("--colour-pca", default="", metavar="FILE", help="Components for it; from the database unless given.")
-@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
-@_python
+@colour_options
+@data_threads_option
+@python_layers_option
 @state_options
-def batch(model: str, out: str | None, **flags: Any) -> None:
+def show_batch(model: str, out: str | None, **flags: Any) -> None:
     """Draw a batch of NET's data as the net sees it: cropped, mirrored, with noise; mean and scale undone.
 
     The label, or its name, is below each image.
     """
     from caffepy.data.options import DataOptions
     from caffepy.drawing.batch import find_images, visible
-    from caffepy.drawing.panels import Tiles, draw_panels
+    from caffepy.drawing.panels import Tiles
     from caffepy.evaluation.labels import class_name, read_labels
     from caffepy.net import Net
     from caffepy.net.data_layers import only_data_layers
@@ -198,14 +203,14 @@ def batch(model: str, out: str | None, **flags: Any) -> None:
     size = "x".join(map(str, images.shape[1:3]))
     title = f"batch {flags['batch']} of {flags['phase'].upper()}: {len(images)} images of {size}, {how}"
     part = f", the first {count}" if count < len(images) else ""
-    _draw(draw_panels, [Tiles(title + part, images[:count], captions)], out, ["batch"], title=param.name)
+    _draw([Tiles(title + part, images[:count], captions)], out, ["batch"], title=param.name)
 
 
 @command.command("confusion", cls=CaffeCommand, short_help="Draw a confusion matrix.")
 @click.argument("file")
 @click.argument("out", metavar="[OUT.png]", required=False)
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes, a line each: synset_words.txt.")
-def confusion(file: str, out: str | None, labels_file: str | None) -> None:
+@labels_option
+def show_confusion(file: str, out: str | None, labels_file: str | None) -> None:
     """Draw the confusion matrix in FILE: images.csv or confusion.csv of a test's report, or an .npz or HDF5 file with
     label and prob, as extract-features writes them, or with confusion.
     """
@@ -222,7 +227,9 @@ def confusion(file: str, out: str | None, labels_file: str | None) -> None:
     click.echo(f"Wrote {target}", err=True)
 
 
-def _draw(draw: Any, panels: list[Any], out: str | None, names: list[str], title: str = "") -> None:
+def _draw(panels: Sequence[Panel], out: str | None, names: list[str], title: str = "") -> None:
+    from caffepy.drawing.panels import draw_panels
+
     target = out or f"{'-'.join(names).replace('/', '-')[:100]}.png"
-    draw(panels, target, title)
+    draw_panels(panels, target, title)
     click.echo(f"Wrote {target}", err=True)

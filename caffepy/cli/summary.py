@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import comma_list, state_options
+from caffepy.cli.options import (
+    comma_list,
+    parse_shapes,
+    phase_option,
+    python_layers_option,
+    shape_option,
+    state_options,
+)
 
 if TYPE_CHECKING:
     from caffepy.net.summary import LayerSummary, NetSummary
 
-__all__ = ["command", "parse_shape"]
+__all__ = ["command"]
 
 
 @click.command("summary", cls=CaffeCommand)
 @click.argument("net", required=False)
 @click.option("--model", help="The net's prototxt; the same as NET.")
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TEST", show_default=True)
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="TOP=N,C,H,W",
-    help="Shape of a data top, where its database is not there or another batch is of interest. May be repeated.",
-)
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@phase_option("TEST")
+@shape_option
+@python_layers_option
 @state_options
 def command(
     net: str | None,
@@ -51,7 +52,7 @@ def command(
     from caffepy.proto import caffe_pb2
     from caffepy.proto.read import read_net
 
-    given = dict(parse_shape(text) for text in shapes)
+    given = parse_shapes(shapes)
     number = caffe_pb2.Phase.Value(phase.upper())
     stages = comma_list(stage)
     param, lines = read_net(path)
@@ -101,12 +102,3 @@ def _count(number: float) -> str:
 
 def _mebibytes(size: int) -> str:
     return f"{size / 2**20:,.2f}"
-
-
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """``data=1,3,227,227`` as a name and a shape."""
-    name, _, sizes = text.partition("=")
-    parts = sizes.replace("x", ",").split(",")
-    if not name or not all(part.strip().isdigit() for part in parts):
-        raise click.UsageError(f"--shape takes TOP=N,C,H,W, such as data=1,3,227,227; got '{text}'.")
-    return name, tuple(int(part) for part in parts)

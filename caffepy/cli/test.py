@@ -13,8 +13,12 @@ from caffepy.cli.command import CaffeCommand
 from caffepy.cli.options import (
     backend_options,
     comma_list,
+    copy_weights,
+    data_threads_option,
+    labels_option,
     open_backend,
     precision_options,
+    python_layers_option,
     state_options,
     weights_options,
 )
@@ -40,15 +44,15 @@ _BATCHES = 50
     help=f"How many batches. [default: {_BATCHES}; with --report, all records once]",
 )  # fmt: skip
 @click.option("--report", "folder", metavar="FOLDER", help="Write what was said of each image, each class, and so on.")
-@click.option("--labels", "labels_file", metavar="FILE", help="Names of classes for it, a line each.")
+@labels_option
 @click.option("--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Of each image.")
 @click.option(
     "--average", type=click.Choice(["probabilities", "scores"]), default="probabilities", show_default=True,
     help="Of ten crops: after softmax, as AlexNet's authors do, or before.",
 )  # fmt: skip
 @click.option("--scores", default="", metavar="BLOB", help="For the report, where the net has several.")
-@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@data_threads_option
+@python_layers_option
 @weights_options
 @backend_options
 @precision_options
@@ -85,9 +89,7 @@ def command(model: str, weights: str, **flags: Any) -> None:
             # A report reads blobs that outputs alone would not need.
             share_memory=not folder,
         ) as net:
-            copied = net.copy_from(
-                *comma_list(weights), on_mismatch=flags["on_mismatch"], reshape=flags["reshape_weights"]
-            )
+            copied = copy_weights(net, weights, flags)
             _log.info("%s", copied)
             evaluation = _evaluation(net, flags) if folder else None
             if folder:
@@ -187,9 +189,7 @@ def _run(net: Net, iterations: int, after: Callable[[int], None]) -> tuple[float
         for name, value in zip(names, batch, strict=True):
             _log.info("Batch %d, %s = %g", i, name, value)
         after(i)
-    weights = {
-        name: weight for entry in net.entries for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
-    }
+    weights = net.loss_weights
     means = total / iterations
     return loss / iterations, [
         Output(name, float(value), weights[name]) for name, value in zip(names, means, strict=True)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, comma_list, open_backend, precision_options, state_options
+from caffepy.cli.options import (
+    backend_options,
+    comma_list,
+    open_backend,
+    phase_option,
+    precision_options,
+    python_layers_option,
+    state_options,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,8 +32,8 @@ _log = logging.getLogger("caffepy")
 @click.command("time", cls=CaffeCommand)
 @click.option("--model", required=True, metavar="FILE", help="The net's prototxt.")
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="How many passes.")
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@phase_option("TRAIN")
+@python_layers_option
 @backend_options
 @precision_options
 @state_options

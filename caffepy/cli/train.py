@@ -15,9 +15,12 @@ import click
 from caffepy.cli.command import ARGUMENTS, CaffeCommand
 from caffepy.cli.options import (
     backend_options,
+    colour_options,
     comma_list,
+    data_threads_option,
     open_backend,
     precision_options,
+    python_layers_option,
     state_options,
     weights_options,
 )
@@ -82,10 +85,9 @@ class _Flags:
 @click.option("--sigint-effect", type=_EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
 @click.option("--sighup-effect", type=_EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
 @click.option("--iterations", type=int, help="Accepted as in Caffe, to no effect: max_iter in the solver counts.")
-@click.option("--data-threads", type=click.IntRange(0), default=0, help="Threads that decode; all cores unless given.")
+@data_threads_option
 @click.option("--shuffle/--no-shuffle", default=False, help="Visit training records in another order each epoch.")
-@click.option("--colour-noise", type=click.FloatRange(0), default=0.0, metavar="SIGMA", help="AlexNet's; 0.1 there.")
-@click.option("--colour-pca", default="", metavar="FILE", help="Components for it; from the database unless given.")
+@colour_options
 @click.option(
     "--max-bad-records",
     type=click.IntRange(0),
@@ -93,7 +95,7 @@ class _Flags:
     metavar="N",
     help="Pass over up to N undecodable ones a data layer. [default: 0]",
 )
-@click.option("--allow-python-layers/--no-allow-python-layers", default=False, help="Import what the net names.")
+@python_layers_option
 @click.option("--graph/--no-graph", default=True, help="On a GPU, repeat the iteration as one CUDA graph.")
 @weights_options
 def command(**flags: Any) -> None:
@@ -152,13 +154,13 @@ def _run(flags: _Flags, arguments: list[str], out: Console) -> None:
 
 def _make_folder(folder: Path, named_by: str) -> None:
     """Raises SolverError, which says what names the folder."""
-    from caffepy.errors import SolverError
+    from caffepy.errors import SolverError, reason
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SolverError(
-            f"Cannot make the run's folder '{folder}', which {named_by} names: {error.strerror}. "
+            f"Cannot make the run's folder '{folder}', which {named_by} names: {reason(error)}. "
             "Make sure that the directory exists and is writeable, or name another."
         ) from error
 
@@ -197,7 +199,7 @@ def _settle(param: caffe_pb2.SolverParameter, flags: _Flags, state: str | None, 
     elif state is not None and param.random_seed < 0:
         _same_seed(param, folder)
     if param.HasField("solver_mode") and param.solver_mode == param.GPU and not flags.gpu:
-        _log.warning("solver_mode: GPU in %s; this release computes on the CPU.", flags.solver)
+        _log.warning("solver_mode: GPU in %s has no effect: add --gpu 0, or this computes on the CPU.", flags.solver)
     if flags.iterations is not None:
         _log.warning("-iterations is for test and time; max_iter in %s says how long to train.", flags.solver)
 

@@ -9,7 +9,7 @@ from caffepy.errors import DataError
 
 __all__ = ["BadRecords", "too_many"]
 
-logger = logging.getLogger("caffepy")
+_log = logging.getLogger("caffepy")
 
 
 class BadRecords:
@@ -38,7 +38,7 @@ class BadRecords:
             self._seen.add(record)
             if len(self._seen) > self.allowed:
                 raise DataError(too_many(reason, self.allowed))
-            logger.warning("bad record %d of %d allowed: %s", len(self._seen), self.allowed, reason)
+            _log.warning("bad record %d of %d allowed: %s", len(self._seen), self.allowed, reason)
 
 
 def too_many(reason: str, allowed: int) -> str:

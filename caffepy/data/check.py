@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from caffepy.data.datum import Color, Image, decode
+from caffepy.data.datum import Color, Image, decode, size_text
 from caffepy.data.in_order import in_order
 from caffepy.data.source import Source, key_text
 from caffepy.errors import DataError
@@ -44,7 +44,8 @@ class DataReport:
         """Whether nothing is wrong and nothing looks wrong."""
         return not self.bad_count and not self.warnings
 
-    def _add_bad(self, reason: str) -> None:
+    def add_bad(self, reason: str) -> None:
+        """Count a record that cannot be used, and keep the reason of the first of them."""
         self.bad_count += 1
         if len(self.bad) < _NAMED:
             self.bad.append(reason)
@@ -85,7 +86,7 @@ def check_data(
     for done, found in enumerate(in_order(one, ordinals, threads), 1):
         report.scanned = done
         if isinstance(found, str):
-            report._add_bad(found)
+            report.add_bad(found)
         else:
             _count(report, *found, num_output, crop_size)
         if progress is not None:
@@ -101,15 +102,15 @@ def _count(report: DataReport, name: str, image: Image, num_output: int | None, 
     report.labels[label] += 1
     if label < 0 or (num_output is not None and label >= num_output):
         allowed = "0 or more" if num_output is None else f"0..{num_output - 1}"
-        report._add_bad(f"record '{name}': label {label} is outside {allowed}.")
+        report.add_bad(f"record '{name}': label {label} is outside {allowed}.")
     elif min(shape[1:]) < crop_size:
         size = min(shape[1:])
-        report._add_bad(
-            f"record '{name}' is {_times(shape)}, too small for crop_size {crop_size}. "
+        report.add_bad(
+            f"record '{name}' is {size_text(shape)}, too small for crop_size {crop_size}. "
             f"Check failed: datum_{'height' if shape[1] == size else 'width'} >= crop_size ({size} vs. {crop_size})."
         )
     elif image.array.dtype != np.uint8 and not np.isfinite(image.array).all():
-        report._add_bad(f"record '{name}': its float_data holds NaN or infinity.")
+        report.add_bad(f"record '{name}': its float_data holds NaN or infinity.")
 
 
 def _judge(report: DataReport, crop_size: int, num_output: int | None) -> None:
@@ -117,8 +118,8 @@ def _judge(report: DataReport, crop_size: int, num_output: int | None) -> None:
     if swapped:
         example = next(shape for shape in report.shapes if shape[0] > 4 and shape[2] <= 4)
         report.warnings.append(
-            f"{swapped} records have channels x height x width = {_times(example)}: probably (height, width, channels) "
-            "written where Caffe expects channels first. Transpose before writing: image.transpose(2, 0, 1)."
+            f"{swapped} records have channels x height x width = {size_text(example)}: probably (height, width, "
+            "channels) written where Caffe expects channels first. Transpose before writing: image.transpose(2, 0, 1)."
         )
     channels = Counter[int]()
     for shape, count in report.shapes.items():
@@ -158,7 +159,3 @@ def _judge_order(report: DataReport, source: Source) -> None:
             f"the first {count} records all have label {labels.pop()}: the database is not shuffled. "
             "Convert with --shuffle, or train with --shuffle."
         )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

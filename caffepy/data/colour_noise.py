@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from caffepy.data.datum import decode
 from caffepy.data.npy import read_npy
-from caffepy.data.source import Source
+from caffepy.data.source import Source, key_text
 from caffepy.errors import DataError
 from caffepy.proto.files import atomic_write
 from caffepy.random import Stream
@@ -60,13 +60,9 @@ class ColourNoise:
 
     def shifts(self, stream: Stream, ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
         """What is added to blue, green and red of each record, (n, 3) float32."""
-        words = stream.bits_of_steps(ordinals, 4)
-        # Box and Muller, as Stream.normal does it for one step.
-        radius = np.sqrt(-2 * np.log((words[:, 0::2] + 1.0) * 2.0**-32))
-        angle = words[:, 1::2] * (2 * np.pi * 2.0**-32)
-        normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2).reshape(len(ordinals), 4)
+        normal = stream.normal_of_steps(ordinals, 3)
         # Written out, not as a matrix product: BLAS may sum in another order for another number of rows.
-        scaled = normal[:, :3] * (self.sigma * self.deviations)
+        scaled = normal * (self.sigma * self.deviations)
         total: NDArray[np.float64] = (scaled[:, None, :] * self.vectors[None, :, :]).sum(axis=2)
         return total.astype(np.float32)
 
@@ -94,7 +90,7 @@ def compute_colour_noise(
         image = decode(value, key).array
         if image.shape[0] != 3 or image.dtype != np.uint8:
             raise DataError(
-                f"colour noise needs images of 3 channels of bytes; record '{key.decode(errors='backslashreplace')}' "
+                f"colour noise needs images of 3 channels of bytes; record '{key_text(key)}' "
                 f"of '{source.path}' has shape {image.shape}, {image.dtype}."
             )
         flat = image.reshape(3, -1).astype(np.float64)

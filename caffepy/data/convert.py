@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from caffepy.data.datum import decode_image, encode, is_deep
+from caffepy.data.datum import decode_image, encode, is_deep, size_text
 from caffepy.data.image_files import read_image_file
 from caffepy.data.image_list import Entry, image_path, missing_files
 from caffepy.data.in_order import in_order
@@ -179,9 +179,8 @@ def _family(extension: str) -> str:
 
 def _check_size(first: tuple[str, tuple[int, ...]], name: str, shape: tuple[int, ...]) -> None:
     if shape != first[1]:
-        size, expected = (" x ".join(map(str, sizes)) for sizes in (shape, first[1]))
         raise DataError(
-            f"check_size: image '{name}' is {size}, but the first, '{first[0]}', is {expected}. "
+            f"check_size: image '{name}' is {size_text(shape)}, but the first, '{first[0]}', is {size_text(first[1])}. "
             f"Incorrect data field size {math.prod(shape)}. Give resize_height and resize_width."
         )
 

@@ -22,7 +22,7 @@ from caffepy.data.source import key_text
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 
-__all__ = ["MAX_PIXELS", "Color", "Image", "compress", "decode", "decode_image", "encode", "is_deep"]
+__all__ = ["MAX_PIXELS", "Color", "Image", "compress", "decode", "decode_image", "encode", "is_deep", "size_text"]
 
 #: Larger images are refused before their pixels are unpacked.
 MAX_PIXELS = 8192 * 8192
@@ -46,6 +46,11 @@ class Image(NamedTuple):
     array: NDArray[Any]
     label: int
     encoded: bool = False
+
+
+def size_text(shape: tuple[int, ...]) -> str:
+    """A size as messages show it: ``3 x 227 x 227``."""
+    return " x ".join(map(str, shape))
 
 
 def decode(value: bytes, key: bytes, *, color: Color = None, max_pixels: int = MAX_PIXELS) -> Image:
@@ -77,20 +82,20 @@ def _raw(datum: caffe_pb2.Datum, key: bytes) -> NDArray[Any]:
     shape = (datum.channels, datum.height, datum.width)
     if min(shape) <= 0:
         hint = " Its data is an encoded image: was 'encoded' left unset?" if _reader(datum.data) else ""
-        raise DataError(f"record '{key_text(key)}' has no size: channels x height x width = {_times(shape)}.{hint}")
+        raise DataError(f"record '{key_text(key)}' has no size: channels x height x width = {size_text(shape)}.{hint}")
     count = shape[0] * shape[1] * shape[2]
     data = datum.data
     if data:
         if len(data) != count:
             raise DataError(
                 f"record '{key_text(key)}': Incorrect data field size {len(data)}, expected {count} "
-                f"for channels x height x width = {_times(shape)}."
+                f"for channels x height x width = {size_text(shape)}."
             )
         return np.frombuffer(data, np.uint8).reshape(shape)
     if len(datum.float_data) != count:
         raise DataError(
             f"record '{key_text(key)}': Incorrect data field size: no data and {len(datum.float_data)} "
-            f"float_data, expected {count} for channels x height x width = {_times(shape)}."
+            f"float_data, expected {count} for channels x height x width = {size_text(shape)}."
         )
     return np.fromiter(datum.float_data, np.float32, count).reshape(shape)
 
@@ -248,7 +253,3 @@ def _gray(bgr: NDArray[np.uint8], *, png: bool) -> NDArray[np.uint8]:
         wide = (red * 4899 + green * 9617 + blue * 1868 + 8192) >> 14
     gray: NDArray[np.uint8] = wide.astype(np.uint8)[None]
     return gray
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

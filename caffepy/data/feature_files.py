@@ -61,7 +61,7 @@ def float_datum(values: NDArray[Any], label: int | None) -> bytes:
 class FeatureDatabases:
     """A database for each blob: a Datum for each record, by its number in ten digits, as Caffe's tool has them.
 
-    Besides it has the label, if that is a whole number.
+    It has the label too, if that is a whole number.
 
     Args:
         paths: by blob.

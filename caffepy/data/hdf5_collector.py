@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 from caffepy.proto.files import atomic_path
 
 __all__ = ["Hdf5Collector"]
@@ -37,10 +37,8 @@ class Hdf5Collector:
         self.rows = 0
         folder = Path(path).absolute().parent
         if not path or "\0" in path or not folder.is_dir() or Path(path).is_dir():
-            reason = (
-                f"there is no folder '{folder}'" if path and not folder.is_dir() else "it is not the name of a file"
-            )
-            raise DataError(f"Failed to open HDF5 file '{path}': {reason}. Set file_name in hdf5_output_param.")
+            why = f"there is no folder '{folder}'" if path and not folder.is_dir() else "it is not the name of a file"
+            raise DataError(f"Failed to open HDF5 file '{path}': {why}. Set file_name in hdf5_output_param.")
         self._state = _State()
         self._finalizer = weakref.finalize(self, self._state.finish)
 
@@ -62,8 +60,7 @@ class Hdf5Collector:
         # h5py has RuntimeError where it finds the disk full as it closes a file.
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             self._state.discard(error)
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(f"cannot write the HDF5 file '{self.path}': {reason}.") from error
+            raise DataError(f"cannot write the HDF5 file '{self.path}': {reason(error)}.") from error
         self.rows += len(data)
 
     def close(self) -> None:

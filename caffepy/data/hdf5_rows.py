@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from caffepy.data.list_file import list_lines
 from caffepy.data.row_order import RowOrder
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["Hdf5Rows", "read_file_list"]
 
@@ -25,6 +25,8 @@ _HELD = 2
 # A row takes so many to shuffle.
 _ORDER_BYTES = 48
 _NUMBERS = "fiu"
+# What h5py raises for damage; which of them depends on where it is.
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 # All are looked at before training.
 _MOST_FILES = 1 << 20
 # Twice as many are still counted in 64 bits.
@@ -51,8 +53,7 @@ def read_file_list(path: str) -> list[str]:
             if len(names) > _MOST_FILES:
                 raise ValueError(f"it names more than {_MOST_FILES:,} files")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"Failed to open source file: '{path}': {reason} ({Path(path).absolute()}).") from error
+        raise DataError(f"Failed to open source file: '{path}': {reason(error)} ({Path(path).absolute()}).") from error
     if not names:
         raise DataError(f"Must have at least 1 HDF5 filename listed in '{path}'; it names none.")
     if names[0].startswith("\udc89HDF"):
@@ -127,8 +128,7 @@ class Hdf5Rows:
             for values, dataset in zip(out, held.datasets, strict=True):
                 try:
                     values[done : done + len(rows)] = _rows(dataset, rows)
-                # What h5py raises for damage depends on where it is.
-                except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+                except _DAMAGE as error:
                     raise DataError(f"'{self.files[file]}' cannot be read: {error}") from error
             done += len(rows)
 
@@ -146,7 +146,7 @@ class Hdf5Rows:
                 shapes = [self._dataset(file, path, name).shape for name in self.names]
             except DataError:
                 raise
-            except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            except _DAMAGE as error:
                 raise DataError(f"'{path}' cannot be read: {error}") from error
         for name, shape in zip(self.names, shapes, strict=True):
             if shape[0] != shapes[0][0]:
@@ -205,7 +205,7 @@ class Hdf5Rows:
         except DataError:
             file.close()
             raise
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        except (*_DAMAGE, MemoryError) as error:
             file.close()
             raise DataError(f"'{path}' cannot be read: {error}") from error
         file.close()

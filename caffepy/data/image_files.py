@@ -9,7 +9,7 @@ from caffepy.data.datum import MAX_PIXELS, Image, decode_image
 from caffepy.data.image_list import Entry, image_path
 from caffepy.data.images import Images
 from caffepy.data.resize import resize
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["ImageFiles", "read_image_file"]
 
@@ -57,7 +57,7 @@ class ImageFiles(Images):
 
     def load(self, number: int) -> tuple[str, Image]:
         entry = self._entries[number]
-        path, data = read_image_file(self._root, entry.name)
+        path, data = read_image_file(self._root, entry.name, " Check root_folder and the list.")
         array = decode_image(data, f"image '{path}'", color="color" if self._is_color else "gray")
         if self._size[0]:
             array = resize(array, *self._size)
@@ -68,10 +68,11 @@ class ImageFiles(Images):
         return self._entries[number].name.encode("utf-8", "backslashreplace").decode()
 
 
-def read_image_file(root: str, name: str) -> tuple[str, bytes]:
+def read_image_file(root: str, name: str, hint: str = "") -> tuple[str, bytes]:
     """The path and the bytes of the image ``name`` below ``root``.
 
     Caffe puts the two texts together without a slash between: where that names a file, it is the one that is read.
+    ``hint``, with a blank before it, says what to do where there is none.
 
     Raises:
         DataError: no such file, no ordinary file, or too large a one.
@@ -91,10 +92,8 @@ def read_image_file(root: str, name: str) -> tuple[str, bytes]:
     except MemoryError:
         raise DataError(f"image '{path}': out of memory: the file has {os.path.getsize(path):,} bytes.") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"Could not open or find file {path}: {reason} (working directory '{os.getcwd()}'). "
-            "Check root_folder and the list."
+            f"Could not open or find file {path}: {reason(error)} (working directory '{os.getcwd()}').{hint}"
         ) from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffepy.data.list_file import list_lines
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["Entry", "class_folders", "image_path", "is_image_name", "missing_files", "read_list"]
 
@@ -39,8 +39,9 @@ def read_list(path: str | os.PathLike[str]) -> list[Entry]:
     try:
         entries = [_entry(line.strip(), f"{text}:{number}") for number, line in lines if line.strip()]
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the list of images '{text}': {reason} ({Path(text).absolute()}).") from error
+        raise DataError(
+            f"cannot read the list of images '{text}': {reason(error)} ({Path(text).absolute()})."
+        ) from error
     if not entries:
         raise DataError(f"the list of images '{text}' is empty: expected lines 'name label', such as 'cats/1.jpg 0'.")
     return entries

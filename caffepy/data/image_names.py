@@ -9,7 +9,7 @@ from pathlib import Path
 
 from caffepy.data.image_list import image_path, is_image_name
 from caffepy.data.list_file import list_lines
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["find_images", "images_below", "listed_images", "listed_names"]
 
@@ -81,8 +81,9 @@ def listed_names(path: str, root: str = "") -> list[str]:
             if line.strip():
                 names.append(_name(line.strip(), root))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the list of images '{path}': {reason} ({Path(path).absolute()}).") from error
+        raise DataError(
+            f"cannot read the list of images '{path}': {reason(error)} ({Path(path).absolute()})."
+        ) from error
     if not names:
         raise DataError(f"the list of images '{path}' is empty: expected a file a line.")
     return names

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from caffepy.data.crc32c import crc32c
 
-__all__ = ["LogRecord", "log_record", "masked", "read_log", "read_span", "varint", "write_varint"]
+__all__ = ["LogRecord", "log_record", "masked", "read_log", "read_span"]
 
 _BLOCK = 1 << 15
 _HEADER = 7
@@ -100,29 +100,3 @@ def masked(data: bytes) -> int:
     """The checksum of ``data`` as LevelDB stores it."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def varint(data: bytes, position: int) -> tuple[int, int]:
-    """The number of seven bits a byte at ``position``, and where it ends.
-
-    Raises:
-        ValueError: it is longer than 64 bits, or the data ends in it.
-    """
-    value = shift = 0
-    for place in range(position, min(position + 10, len(data))):
-        byte = data[place]
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place + 1
-        shift += 7
-    raise ValueError(f"no number at byte {position}")
-
-
-def write_varint(value: int) -> bytes:
-    """``value`` in seven bits a byte."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -17,10 +17,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.data.leveldb_log import read_log, read_span, varint
+from caffepy.data.leveldb_log import read_log, read_span
 from caffepy.data.leveldb_table import TRAILER, Block, Entry, block_content, entries, table_blocks
 from caffepy.data.source import Source, key_text
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
+from caffepy.proto.varint import read_varint
 
 __all__ = ["LeveldbSource"]
 
@@ -128,7 +129,7 @@ class LeveldbSource(Source):
             except ImportError as error:
                 raise DataError(f"the LevelDB '{self.path}': {_INSTALL}") from error
             except (OSError, ValueError, struct.error) as error:
-                raise self._damaged(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+                raise self._damaged(f"{name}: {reason(error)}") from error
             except MemoryError as error:
                 raise DataError(f"the LevelDB '{self.path}': out of memory with the keys of {name}.") from error
         # By key, the newest first; stable, so a log's later entry of one sequence would not matter.
@@ -163,7 +164,7 @@ class LeveldbSource(Source):
                 raise ValueError(f"{name} has {size:,} bytes")
             return _live_files((self._folder / name).read_bytes())
         except (OSError, ValueError) as error:
-            raise self._damaged(f"CURRENT: {getattr(error, 'strerror', None) or error}") from error
+            raise self._damaged(f"CURRENT: {reason(error)}") from error
 
     def _damaged(self, text: str) -> DataError:
         return DataError(
@@ -214,9 +215,9 @@ def _alone(file: _File, block: Block) -> Entry | None:
     if file.read(block.offset + block.size, 1) != b"\0":
         return None
     head = file.read(block.offset, _HEAD)
-    shared, position = varint(head, 0)
-    rest, position = varint(head, position)
-    length, position = varint(head, position)
+    shared, position = read_varint(head, 0)
+    rest, position = read_varint(head, position)
+    length, position = read_varint(head, position)
     begin = position + rest
     # After it come the one restart and the count of them.
     if shared or begin > _HEAD or begin + length + 8 != block.size:
@@ -238,7 +239,7 @@ def _log_entries(file: _File) -> Iterator[tuple[bytes, int, int, tuple[int, int,
             key, position = _text(payload, position + 1)
             length = begin = 0
             if kind == _PUT:
-                length, begin = varint(payload, position)
+                length, begin = read_varint(payload, position)
                 position = begin + length
             if kind not in (_DELETED, _PUT) or position > len(payload):
                 raise ValueError(f"entry {number} of the record at byte {record.offset} does not fit it")
@@ -246,7 +247,7 @@ def _log_entries(file: _File) -> Iterator[tuple[bytes, int, int, tuple[int, int,
 
 
 def _text(data: bytes, position: int) -> tuple[bytes, int]:
-    length, position = varint(data, position)
+    length, position = read_varint(data, position)
     if position + length > len(data):
         raise ValueError(f"a text of {length} bytes at byte {position} does not fit")
     return data[position : position + length], position + length
@@ -260,22 +261,22 @@ def _live_files(data: bytes) -> tuple[set[int], int, int]:
     for record in read_log(data):
         edit, position = record.payload, 0
         while position < len(edit):
-            tag, position = varint(edit, position)
+            tag, position = read_varint(edit, position)
             if tag == _COMPARED:
                 compared, position = _text(edit, position)
             elif tag in _NUMBERS:
-                numbers[tag], position = varint(edit, position)
+                numbers[tag], position = read_varint(edit, position)
             elif tag == _POINTER:
-                _, position = varint(edit, position)
+                _, position = read_varint(edit, position)
                 _, position = _text(edit, position)
             elif tag in (_REMOVED, _ADDED):
-                _, position = varint(edit, position)
-                number, position = varint(edit, position)
+                _, position = read_varint(edit, position)
+                number, position = read_varint(edit, position)
                 if tag == _REMOVED:
                     tables.discard(number)
                     continue
                 tables.add(number)
-                _, position = varint(edit, position)
+                _, position = read_varint(edit, position)
                 for _ in ("smallest", "largest"):
                     _, position = _text(edit, position)
             else:

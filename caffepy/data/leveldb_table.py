@@ -11,9 +11,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from caffepy.data.leveldb_log import varint
+from caffepy.proto.varint import read_varint
 
-__all__ = ["FOOTER", "TRAILER", "Block", "Entry", "block_content", "entries", "handle", "table_blocks"]
+__all__ = ["FOOTER", "MAGIC", "TRAILER", "Block", "Entry", "block_content", "entries", "handle", "table_blocks"]
 
 #: Bytes at the end of a table, and after each block.
 FOOTER, TRAILER = 48, 5
@@ -43,8 +43,8 @@ class Entry(NamedTuple):
 
 def handle(data: bytes, position: int = 0) -> tuple[Block, int]:
     """The place of a block written at ``position``, and where that ends."""
-    offset, position = varint(data, position)
-    size, position = varint(data, position)
+    offset, position = read_varint(data, position)
+    size, position = read_varint(data, position)
     return Block(offset, size), position
 
 
@@ -89,7 +89,7 @@ def block_content(stored: bytes) -> bytes:
         raise ValueError(f"a block is compressed in way {kind}; LevelDB's are 0 and 1 (Snappy)")
     import cramjam
 
-    length, _ = varint(data, 0)
+    length, _ = read_varint(data, 0)
     if length > _MOST_GROWTH * len(data) + 64:
         raise ValueError(f"a block of {len(data)} bytes claims to hold {length}")
     try:
@@ -112,9 +112,9 @@ def entries(content: bytes) -> Iterator[Entry]:
         raise ValueError(f"a block of {len(content)} bytes claims {restarts} restarts")
     key, position = b"", 0
     while position < end:
-        shared, position = varint(content, position)
-        rest, position = varint(content, position)
-        length, position = varint(content, position)
+        shared, position = read_varint(content, position)
+        rest, position = read_varint(content, position)
+        length, position = read_varint(content, position)
         if shared > len(key) or shared + rest > _MAX_KEY or position + rest + length > end:
             raise ValueError("an entry does not fit its block")
         key = key[:shared] + content[position : position + rest]

@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from caffepy.data.leveldb_log import log_record, masked, write_varint
+from caffepy.data.leveldb_log import log_record, masked
 from caffepy.data.leveldb_table import FOOTER, MAGIC, Block
 from caffepy.data.new_folder import new_folder
 from caffepy.data.source import key_text
 from caffepy.errors import DataError
+from caffepy.proto.varint import write_varint
 
 __all__ = ["LeveldbWriter"]
 

@@ -24,7 +24,7 @@ __all__ = ["compute_mean", "read_mean", "write_mean"]
 
 
 def compute_mean(
-    source: Source, progress: Callable[[int, int], None] | None = None, *, threads: int = 1
+    source: Source, *, threads: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> NDArray[np.float32]:
     """The mean over all records, (C, H, W), decoded by ``threads`` threads.
 

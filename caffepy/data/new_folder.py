@@ -14,7 +14,7 @@ from caffepy.errors import DataError
 
 __all__ = ["new_folder"]
 
-logger = logging.getLogger("caffepy")
+_log = logging.getLogger("caffepy")
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise DataError(f"cannot make the database '{path}': there is no folder '{target.parent}'.")
     for left in target.parent.glob(f".{target.name}.*.partial"):
-        logger.warning("'%s' is left from an interrupted conversion, or of one still running; it may be removed.", left)
+        _log.warning("'%s' is left from an interrupted conversion, or of one still running; it may be removed.", left)
     folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         folder.mkdir()

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from caffepy.errors import DataError, did_you_mean
+from caffepy.errors import DataError, did_you_mean, reason
 
 __all__ = ["Source", "key_text", "open_source"]
 
@@ -117,7 +117,7 @@ def _head(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(64)
     except OSError as error:
-        raise DataError(f"cannot read '{file}': {error.strerror}. Check the file's permissions.") from error
+        raise DataError(f"cannot read '{file}': {reason(error)}. Check the file's permissions.") from error
 
 
 def _missing(text: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.colour_noise import ColourNoise
-from caffepy.data.datum import Color
+from caffepy.data.datum import Color, size_text
 from caffepy.data.mean import read_mean
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
@@ -95,7 +95,7 @@ class Transform:
                         f" Was an image (height, width, channels) = {shape} written where Caffe expects channels first?"
                     )
                 raise DataError(
-                    f"{self.where}: {name} is {_times(shape)}, too small for crop_size {self.crop_size}. "
+                    f"{self.where}: {name} is {size_text(shape)}, too small for crop_size {self.crop_size}. "
                     f"Check failed: datum_{side} >= crop_size ({size} vs. {self.crop_size}).{hint}"
                 )
         if self.mean is None:
@@ -108,8 +108,8 @@ class Transform:
                 )
         elif self.mean.shape != shape:
             raise DataError(
-                f"{self.where}: {name} is {_times(shape)}, but the image in mean_file is {_times(self.mean.shape)}. "
-                f"Check failed: {_mean_check(self.mean.shape, shape)}. "
+                f"{self.where}: {name} is {size_text(shape)}, but the image in mean_file is "
+                f"{size_text(self.mean.shape)}. Check failed: {_mean_check(self.mean.shape, shape)}. "
                 "Make the mean from this database with 'caffepy compute-image-mean', or give mean_value instead."
             )
 
@@ -158,7 +158,3 @@ def _mean_check(mean: tuple[int, ...], shape: tuple[int, ...]) -> str:
     names = ("channels", "height", "width")
     name, have, want = next(entry for entry in zip(names, shape, mean, strict=True) if entry[1] != entry[2])
     return f"datum_{name} == data_mean_.{name}() ({have} vs. {want})"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

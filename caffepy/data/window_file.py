@@ -8,7 +8,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["WindowFile", "Windows", "read_window_file"]
 
@@ -58,8 +58,7 @@ def read_window_file(path: str, fg_threshold: float = 0.5, bg_threshold: float =
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return _Parser(file, path, fg_threshold, bg_threshold).read()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"Failed to open window file '{path}': {reason} ({Path(path).absolute()}).") from error
+        raise DataError(f"Failed to open window file '{path}': {reason(error)} ({Path(path).absolute()}).") from error
 
 
 class _Parser:

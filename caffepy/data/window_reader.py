@@ -31,12 +31,17 @@ _MOST_DRAWS = 1000
 
 @dataclass
 class WindowBatch:
-    """``data`` (N, 3, crop_size, crop_size) and ``label`` (N,), float32."""
+    """``data`` (N, 3, crop_size, crop_size) and ``label`` (N,), float32.
+
+    Attributes:
+        words: (N, 2), the random words that each window is drawn by.
+        passed_over: for each place the images that were drawn there and cannot be used: number, and what is wrong.
+    """
 
     data: NDArray[np.float32]
     label: NDArray[np.float32]
-    _words: NDArray[np.uint32] = field(repr=False)
-    _bad: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
+    words: NDArray[np.uint32] = field(repr=False)
+    passed_over: list[list[tuple[int, str]]] = field(default_factory=list, repr=False)
 
     @property
     def tops(self) -> Sequence[NDArray[np.float32]]:
@@ -138,7 +143,7 @@ class WindowImages:
     def __init__(self, names: list[str], root: str, *, cache: bool = False) -> None:
         self._names = names
         self._root = root
-        self._cached = [read_image_file(root, name) for name in names] if cache else None
+        self._cached = [self._read(number) for number in range(len(names))] if cache else None
 
     def load(self, number: int) -> tuple[str, NDArray[np.uint8]]:
         """The path and the pixels (3, H, W), blue first, of image ``number``.
@@ -146,8 +151,11 @@ class WindowImages:
         Raises:
             DataError: it cannot be read or decoded.
         """
-        path, data = self._cached[number] if self._cached else read_image_file(self._root, self._names[number])
+        path, data = self._cached[number] if self._cached else self._read(number)
         return path, decode_image(data, f"image '{path}'", color="color")
+
+    def _read(self, number: int) -> tuple[str, bytes]:
+        return read_image_file(self._root, self._names[number], " Check root_folder and the window file.")
 
 
 def cached_bytes(names: list[str], root: str) -> int:
@@ -239,7 +247,7 @@ class WindowReader:
             DataError: more bad images than allowed; names the one too many.
         """
         batch = self._prefetcher.get(step)
-        for passed_over in batch._bad:
+        for passed_over in batch.passed_over:
             self._bad.note(passed_over)
         return batch
 
@@ -270,15 +278,15 @@ class _Filler:
     def prepare(self, batch: WindowBatch, step: int) -> None:
         """Draw for all windows of a batch at once."""
         size = self.settings.batch_size
-        batch._words = self.stream.bits_of_steps(np.arange(step * size, (step + 1) * size, dtype=np.int64), 2)
-        batch._bad = [[] for _ in range(size)]
+        batch.words = self.stream.bits_of_steps(np.arange(step * size, (step + 1) * size, dtype=np.int64), 2)
+        batch.passed_over = [[] for _ in range(size)]
 
     def fill(self, batch: WindowBatch, position: int, ordinal: int) -> None:
         """Put a window at ``position``."""
         settings = self.settings
         foreground = position >= settings.batch_size - settings.foreground
         windows = self.file.foreground if foreground else self.file.background
-        words, passed_over, images = batch._words[position], batch._bad[position], set[int]()
+        words, passed_over, images = batch.words[position], batch.passed_over[position], set[int]()
         for draw in range(1, _MOST_DRAWS + 1):
             number = int(words[0]) * len(windows) >> 32
             try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
 
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["Box", "LabelledBox", "annotation_files", "read_annotation"]
 
@@ -58,7 +58,7 @@ def annotation_files(folder: str | os.PathLike[str]) -> list[Path]:
     try:
         found = sorted(entry for entry in base.iterdir() if entry.suffix.lower() == ".xml")
     except OSError as error:
-        raise DataError(f"cannot read the folder '{base}': {error.strerror} ({base.absolute()}).") from error
+        raise DataError(f"cannot read the folder '{base}': {reason(error)} ({base.absolute()}).") from error
     if not found:
         raise DataError(f"there are no .xml files in the folder '{base}': expected an annotation for each image.")
     return found
@@ -75,7 +75,7 @@ def read_annotation(path: str | os.PathLike[str]) -> list[LabelledBox]:
         with open(text, "rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"cannot read the annotation '{text}': {error.strerror or error}.") from error
+        raise DataError(f"cannot read the annotation '{text}': {reason(error)}.") from error
     if len(data) > _MAX_BYTES:
         raise DataError(f"annotation '{text}' has more than {_MAX_BYTES:,} bytes: it is none.")
     return _Parser(text).parse(data)

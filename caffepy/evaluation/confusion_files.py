@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.errors import CaffepyError, DataError
+from caffepy.errors import CaffepyError, DataError, reason
 from caffepy.net.compare import Arrays
-from caffepy.net.copy_weights import is_hdf5
-from caffepy.net.stored_arrays import is_npz, open_arrays
+from caffepy.net.stored_arrays import open_arrays
+from caffepy.proto.file_kind import is_hdf5, is_zip
 
 __all__ = ["read_confusion"]
 
@@ -37,7 +37,7 @@ def read_confusion(path: str | os.PathLike[str]) -> tuple[Counts, list[str] | No
         DataError: none of these.
     """
     where = os.fspath(path)
-    if is_npz(where) or is_hdf5(where):
+    if is_zip(where) or is_hdf5(where):
         with open_arrays(where) as arrays:
             return _from_arrays(where, arrays), None
     try:
@@ -50,8 +50,7 @@ def read_confusion(path: str | os.PathLike[str]) -> tuple[Counts, list[str] | No
     except CaffepyError:
         raise
     except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read a confusion matrix from '{where}': {reason}.") from error
+        raise DataError(f"cannot read a confusion matrix from '{where}': {reason(error)}.") from error
 
 
 def _from_images(where: str, head: list[str], rows: Iterator[list[str]]) -> tuple[Counts, list[str] | None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from caffepy.data.list_file import list_lines
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 from caffepy.evaluation.annotations import Box, LabelledBox, annotation_files, read_annotation
 
 __all__ = ["MOST_GUESSES", "read_blacklist", "read_predictions", "read_synsets", "read_truth"]
@@ -37,8 +37,7 @@ def _lines(path: str, what: str) -> Iterator[tuple[int, list[str]]]:
                 raise DataError(f"{path}:{empty}: an empty line between others. Each image has a line of {what}.")
             yield number, words
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the {what} '{path}': {reason} ({Path(path).absolute()}).") from error
+        raise DataError(f"cannot read the {what} '{path}': {reason(error)} ({Path(path).absolute()}).") from error
 
 
 def read_predictions(

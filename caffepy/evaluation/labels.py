@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from caffepy.data.list_file import list_lines
-from caffepy.errors import DataError
+from caffepy.errors import DataError, reason
 
 __all__ = ["class_name", "read_labels"]
 
@@ -27,8 +27,9 @@ def read_labels(path: str | os.PathLike[str]) -> list[str]:
                 raise ValueError(f"more than {_MOST_CLASSES:,} lines")
             names.append(line.strip().encode("utf-8", "backslashreplace").decode())
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the names of classes '{text}': {reason} ({Path(text).absolute()}).") from error
+        raise DataError(
+            f"cannot read the names of classes '{text}': {reason(error)} ({Path(text).absolute()})."
+        ) from error
     while names and not names[-1]:
         names.pop()
     if not names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from caffepy.data.datum import Image
 from caffepy.data.in_order import in_order
+from caffepy.data.reader import cores
 from caffepy.errors import NetError
 from caffepy.evaluation.crops import Crops
 from caffepy.evaluation.predictions import Predictions, softmax
@@ -103,7 +103,7 @@ class NetEvaluation:
         def load(number: int) -> tuple[int, str, Image]:
             return number, *layer.images.load(number)
 
-        for loaded in in_order(load, range(total), threads or os.cpu_count() or 1):
+        for loaded in in_order(load, range(total), threads or cores()):
             waiting.append(loaded)
             if len(waiting) < together and loaded[0] < total - 1:
                 continue

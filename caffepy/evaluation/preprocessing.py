@@ -14,7 +14,7 @@ from caffepy.data.image_files import read_image_file
 from caffepy.data.resize import resize, resize_shorter_side
 from caffepy.data.source import open_source
 from caffepy.data.transform import Transform
-from caffepy.errors import DataError, NetError
+from caffepy.errors import DataError, NetError, prefix
 from caffepy.net.state import included, net_state
 from caffepy.proto import caffe_pb2
 from caffepy.proto.text import Lines
@@ -140,7 +140,7 @@ def preprocessing_of(
         raise DataError(f"{transform.where}: images of {own[0]} x {own[1]} exceed the {MAX_PIXELS:,} pixels allowed.")
     return Preprocessing(
         layer.top[0],
-        f"{where + ': ' if where else ''}layer '{layer.name}' ({layer.type}, TEST)",
+        f"{prefix(where)}layer '{layer.name}' ({layer.type}, TEST)",
         transform,
         _channels(layer, transform, seen, gray),
         own,

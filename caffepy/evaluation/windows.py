@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.list_file import list_lines
-from caffepy.errors import CaffepyError, DataError
+from caffepy.errors import CaffepyError, DataError, reason
 from caffepy.proto.files import atomic_path, atomic_write
 
 __all__ = ["COORDINATES", "Detections", "WindowList", "check_output", "read_windows", "write_csv", "write_detections"]
@@ -82,8 +82,9 @@ def read_windows(path: str | os.PathLike[str], root: str = "") -> WindowList:
             files = [file for file, _ in rows]
             boxes = np.array([box for _, box in rows], np.float64).reshape(-1, 4)
     except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the list of windows '{text}': {reason} ({Path(text).absolute()}).") from error
+        raise DataError(
+            f"cannot read the list of windows '{text}': {reason(error)} ({Path(text).absolute()})."
+        ) from error
     if not files:
         raise DataError(f"'{text}' holds no windows.")
     if not np.isfinite(boxes).all():

@@ -13,7 +13,8 @@ _FOR_HALF, _FOR_TF32 = 70, 80
 
 
 def check_device(index: int) -> None:
-    """
+    """Refuse a GPU that is not there.
+
     Raises:
         BackendError: no driver, one that is older than CuPy's CUDA, or no device of that number.
     """
@@ -35,7 +36,8 @@ def check_device(index: int) -> None:
 
 
 def check_capability(index: int, tf32: bool, amp: bool) -> None:
-    """
+    """Refuse a GPU that cannot do what is asked for.
+
     Raises:
         BackendError: the device has no tensor cores for what is asked for.
     """

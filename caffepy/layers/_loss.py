@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from caffepy.backend import Array
 from caffepy.blob import Blob
-from caffepy.errors import LayerError
 from caffepy.layer import Layer
 from caffepy.proto import caffe_pb2
 
-__all__ = ["Normalizer", "check_batch", "named_errors"]
+__all__ = ["Normalizer", "check_batch"]
 
 _MODE = caffe_pb2.LossParameter
 
@@ -28,15 +24,6 @@ def check_batch(layer: Layer, data: Blob, label: Blob) -> int:
             f"got {data.shape_string} and {label.shape_string}."
         )
     return data.shape[0]
-
-
-@contextmanager
-def named_errors(layer: Layer) -> Iterator[None]:
-    """Errors of an op inside the block get the layer's name and line."""
-    try:
-        yield
-    except LayerError as error:
-        raise layer.error(str(error)) from None
 
 
 class Normalizer:

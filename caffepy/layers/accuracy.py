@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import named_errors
+from caffepy.layers._scores import scores_shape
 
 __all__ = ["Accuracy"]
 
@@ -37,22 +35,15 @@ class Accuracy(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scores, labels = bottom
-        axis = self.axis(scores, self.given_axis, "accuracy_param.axis")
-        outer, classes, inner = math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])
-        if self.top_k > classes:
+        shape = scores_shape(self, scores, labels, self.given_axis, "accuracy_param.axis")
+        if self.top_k > shape[1]:
             raise self.error(
-                f"top_k must be less than or equal to the number of classes; got {self.top_k} for {classes} classes."
+                f"top_k must be less than or equal to the number of classes; got {self.top_k} for {shape[1]} classes."
             )
-        if outer * inner != labels.count:
-            raise self.error(
-                f"Number of labels must match number of predictions: scores {scores.shape_string} with classes along "
-                f"axis {axis} need {outer * inner} labels, got {labels.shape_string}. For scores (N, C, H, W) and "
-                "axis 1, label count must be N*H*W, with integer values in {0, 1, ..., C-1}."
-            )
-        self.accuracy.plan((outer, classes, inner))
+        self.accuracy.plan(shape)
         top[0].reshape()
         if len(top) > 1:
-            top[1].reshape(classes)
+            top[1].reshape(shape[1])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         each = top[1].data if len(top) > 1 else None
@@ -60,7 +51,7 @@ class Accuracy(Layer):
         self.backend.defer(self._check)
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.accuracy.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

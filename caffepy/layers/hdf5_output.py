@@ -31,10 +31,8 @@ class HDF5Output(Layer):
         # Importing the layers must not need h5py until a file is written.
         from caffepy.data.hdf5_collector import Hdf5Collector
 
-        try:
+        with self.named(DataError):
             self.collector = Hdf5Collector(self.param.hdf5_output_param.file_name)
-        except DataError as error:
-            raise DataError(str(self.error(str(error)))) from error
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for blob, what in zip(bottom, ("data", "label"), strict=True):
@@ -50,10 +48,8 @@ class HDF5Output(Layer):
         data, label = (
             self.backend.to_host(blob.data).reshape(blob.num, blob.channels, blob.height, blob.width) for blob in bottom
         )
-        try:
+        with self.named(DataError):
             self.collector.append(data, label)
-        except DataError as error:
-            raise DataError(str(self.error(str(error)))) from error
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Nothing depends on the file."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import check_batch, named_errors
+from caffepy.layers._loss import check_batch
 from caffepy.proto import caffe_pb2
 
 __all__ = ["HingeLoss"]
@@ -49,7 +50,7 @@ class HingeLoss(Layer):
         self.xp.divide(self.total, max(self.num, 1), out=top[0].data.reshape(1))
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.hinge_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -59,6 +60,6 @@ class HingeLoss(Layer):
             self.xp.divide(top[0].diff.reshape(1), max(self.num, 1), out=self.scale)
             self.hinge_loss.backward(bottom[0].data, self._labels(bottom), self.scale, bottom[0].diff)
 
-    def _labels(self, bottom: list[Blob]) -> object:
+    def _labels(self, bottom: list[Blob]) -> Array:
         # Of labels that have more axes than one, Caffe reads the first N.
         return bottom[1].data.reshape(-1)[: self.num]

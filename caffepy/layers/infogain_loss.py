@@ -8,7 +8,8 @@ from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.errors import WeightsError
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import Normalizer, check_batch, named_errors
+from caffepy.layers._loss import Normalizer, check_batch
+from caffepy.layers._scores import scores_shape
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_array, blob_shape
 from caffepy.proto.read import read_binary
@@ -71,14 +72,7 @@ class InfogainLoss(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scores, labels = bottom[:2]
         check_batch(self, scores, labels)
-        axis = self.axis(scores, self.param.infogain_loss_param.axis, "infogain_loss_param.axis")
-        shape = math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])
-        if shape[0] * shape[2] != labels.count:
-            raise self.error(
-                f"Number of labels must match number of predictions: scores {scores.shape_string} with classes along "
-                f"axis {axis} need {shape[0] * shape[2]} labels, got {labels.shape_string}. For scores (N, C, H, W) "
-                "and axis 1, label count must be N*H*W, with integer values in {0, 1, ..., C-1}."
-            )
+        shape = scores_shape(self, scores, labels, self.param.infogain_loss_param.axis, "infogain_loss_param.axis")
         size = bottom[2].count if self.matrix is None else self.matrix.size
         if size != shape[1] ** 2:
             raise self.error(f"H must be {shape[1]}x{shape[1]}, as there are classes; it has {size} values.")
@@ -100,7 +94,7 @@ class InfogainLoss(Layer):
         self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.infogain_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

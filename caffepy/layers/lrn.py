@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
+from caffepy.layers._images import check_images
 from caffepy.proto import caffe_pb2
 
 __all__ = ["LRN"]
@@ -36,11 +37,7 @@ class LRN(Layer):
             self.lrn = self.ops.LRNWithin(self.backend, size, param.alpha, param.beta)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if len(bottom[0].shape) != 4:
-            raise self.error(
-                "Input must have 4 axes, corresponding to (num, channels, height, width); "
-                f"got shape {bottom[0].shape_string}."
-            )
+        check_images(self, bottom[0])
         top[0].reshape(*bottom[0].shape)
         self.lrn.plan(bottom[0].shape)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from caffepy.backend import Array
@@ -60,7 +61,8 @@ class MemoryData(Layer):
         """
         if self.param.HasField("transform_param"):
             _log.warning("layer '%s': %s does not transform array data on reset().", self.name, self.type)
-        self._try(self.rows.reset, data, labels, self.context.counter.value)
+        with self._own_errors():
+            self.rows.reset(data, labels, self.context.counter.value)
 
     def add(self, images: Sequence[Any], labels: Sequence[float] | None = None) -> None:
         """Show these images from the next pass on, transformed as transform_param says (AddDatumVector, AddMatVector).
@@ -69,11 +71,11 @@ class MemoryData(Layer):
             images: arrays (C, H, W) of bytes or float32, blue first; or Datum messages.
             labels: one for each image; those of the Datums unless given.
         """
-        self._try(self.rows.check_consumed, "Can't add data until current data has been consumed.")
         step = self.context.counter.value
-        ordinal = step * self.rows.batch_size
-        made = self._try(cropped, images, labels, self.transform, ordinal, self.rows.shape)
-        self._try(self.rows.add, self._transformed(made), made.labels, step)
+        with self._own_errors():
+            self.rows.check_consumed("Can't add data until current data has been consumed.")
+            made = cropped(images, labels, self.transform, step * self.rows.batch_size, self.rows.shape)
+            self.rows.add(self._transformed(made), made.labels, step)
 
     def _transformed(self, images: CroppedImages) -> list[Array]:
         op = self.ops.Transform(self.backend, self.transform.mean, self.transform.scale)
@@ -89,14 +91,17 @@ class MemoryData(Layer):
 
     def set_batch_size(self, size: int) -> None:
         """Show so many rows in each pass to come; only while nothing added waits to be shown."""
-        self._try(self.rows.check_consumed, "Can't change batch_size until current data has been consumed.")
+        with self._own_errors():
+            self.rows.check_consumed("Can't change batch_size until current data has been consumed.")
         if size < 1:
             raise self.error(f"batch_size must be at least 1, got {size}.")
         self.rows.set_batch_size(size, self.context.counter.value)
 
-    def _try(self, function: Any, *args: Any) -> Any:
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """What is wrong with given arrays is an error of this layer: no database is."""
         try:
-            return function(*args)
+            yield
         except DataError as error:
             raise self.error(str(error)) from error
 
@@ -107,7 +112,8 @@ class MemoryData(Layer):
             upload.plan(blob.shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        batch = self._try(self.rows.batch, self.context.counter.value)
+        with self._own_errors():
+            batch = self.rows.batch(self.context.counter.value)
         for upload, blob, values in zip(self.uploads, top, batch, strict=True):
             upload.forward(values, blob.data)
 

@@ -6,7 +6,7 @@ import math
 
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import check_batch, named_errors
+from caffepy.layers._loss import check_batch
 
 __all__ = ["MultinomialLogisticLoss"]
 
@@ -52,7 +52,7 @@ class MultinomialLogisticLoss(Layer):
         self.xp.divide(self.total, max(self.num, 1), out=top[0].data.reshape(1))
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.multinomial_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

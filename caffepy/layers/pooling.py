@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
+from caffepy.layers._images import check_images
 from caffepy.layers._window import pool_window
 from caffepy.proto import caffe_pb2
 
@@ -35,7 +36,7 @@ class Pooling(Layer):
         method = param.pool
         if len(top) > 1 and method != _METHOD.MAX:
             raise self.error("Pooling Layer produces at most 1 top blob(s) as output unless pool is MAX; got 2.")
-        self._check_axes(bottom[0])
+        check_images(self, bottom[0])
         window = pool_window(self, param, bottom[0].shape[2:])
         if method == _METHOD.STOCHASTIC and any(window.pad):
             raise self.error("Padding implemented only for average and max pooling; pool is STOCHASTIC.")
@@ -56,15 +57,8 @@ class Pooling(Layer):
                 self.backend, window.kernel, window.stride, key, self.context.counter, self.train
             )
 
-    def _check_axes(self, bottom: Blob) -> None:
-        if len(bottom.shape) != 4:
-            raise self.error(
-                "Input must have 4 axes, corresponding to (num, channels, height, width); "
-                f"got shape {bottom.shape_string}."
-            )
-
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._check_axes(bottom[0])
+        check_images(self, bottom[0])
         size = bottom[0].shape[2:]
         if not self.windows or (self.param.pooling_param.global_pooling and size != self.windows):
             self.windows = size

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from caffepy.blob import Blob
 from caffepy.layer import Layer, register_layer
-from caffepy.layers._loss import Normalizer, check_batch, named_errors
+from caffepy.layers._loss import Normalizer, check_batch
+from caffepy.layers._scores import scores_shape
 from caffepy.proto import caffe_pb2
 
 __all__ = ["SoftmaxWithLoss"]
@@ -55,19 +54,11 @@ class SoftmaxWithLoss(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         scores, labels = bottom
         check_batch(self, scores, labels)
-        axis = self.axis(scores, self.given_axis, "softmax_param.axis")
-        outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
-        if outer * inner != labels.count:
-            raise self.error(
-                f"Number of labels must match number of predictions: scores {scores.shape_string} with classes along "
-                f"axis {axis} need {outer * inner} labels, got {labels.shape_string}. For scores (N, C, H, W) and "
-                "axis 1, label count must be N*H*W, with integer values in {0, 1, ..., C-1}."
-            )
-        shape = (outer, scores.shape[axis], inner)
+        shape = scores_shape(self, scores, labels, self.given_axis, "softmax_param.axis")
         self.softmax.plan(shape)
         self.softmax_loss.plan(shape)
         self.prob.reshape(*scores.shape)
-        self.normalizer.reshape(outer, inner)
+        self.normalizer.reshape(shape[0], shape[2])
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape(*scores.shape)
@@ -81,7 +72,7 @@ class SoftmaxWithLoss(Layer):
         self.xp.divide(self.sums[:1], self.normalizer.value, out=top[0].data.reshape(1))
 
     def _check(self) -> None:
-        with named_errors(self):
+        with self.named():
             self.softmax_loss.check()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

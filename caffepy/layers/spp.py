@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from caffepy.blob import Blob
 from caffepy.errors import LayerError
 from caffepy.layer import Layer, register_layer
+from caffepy.layers._images import check_images
 from caffepy.layers.pooling import Pooling
 from caffepy.proto import caffe_pb2
 
@@ -65,11 +66,7 @@ class SPP(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
-        if len(shape) != 4:
-            raise self.error(
-                "Input must have 4 axes, corresponding to (num, channels, height, width); "
-                f"got shape {bottom[0].shape_string}."
-            )
+        check_images(self, bottom[0])
         size = shape[2:]
         if min(size) < 1:
             raise self.error(f"Input dimensions cannot be zero; got shape {bottom[0].shape_string}.")

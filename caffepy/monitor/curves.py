@@ -24,7 +24,7 @@ __all__ = ["Curves"]
 _log = logging.getLogger("caffepy")
 
 
-def _import_matplotlib() -> None:
+def _load_matplotlib() -> None:
     # Without a home folder it says so at length; the picture is the same.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # What is wrong with it is told where it is used.
@@ -69,7 +69,7 @@ class Curves(Observer):
     def _import_matplotlib(self) -> None:
         """After the first iteration, which should not wait for it, and beside the next: it takes half a second."""
         if self._importing is None:
-            self._importing = threading.Thread(target=_import_matplotlib, name="caffepy-curves")
+            self._importing = threading.Thread(target=_load_matplotlib, name="caffepy-curves")
             self._importing.start()
 
     def _add(self, record: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ class Curves(Observer):
         self._draw()
 
     def _draw(self) -> None:
-        _import_matplotlib()
+        _load_matplotlib()
         # Later pictures need no import, and how long they take is asked.
         began = time.perf_counter()
         try:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from caffepy.errors import CaffepyError
+from caffepy.errors import CaffepyError, reason
 from caffepy.monitor.metrics import metrics_in
 
 __all__ = ["LogError", "Row", "RunLog", "parse_lines", "read_log"]
@@ -91,7 +91,7 @@ def read_log(path: str | os.PathLike[str]) -> RunLog:
         names = [entry.name for entry in where.parent.glob("*.log*")] if where.parent.is_dir() else []
         near = sorted(name for name in names if name.endswith((".log", ".gz")))[:5]
         hint = f" There are: {', '.join(near)}." if near else ""
-        raise LogError(f"{where}: cannot be read: {error.strerror or error}.{hint}") from error
+        raise LogError(f"{where}: cannot be read: {reason(error)}.{hint}") from error
     if not log.train and not log.test:
         raise LogError(
             f"{where}: no figures: expected lines such as 'Iteration 100, loss = 0.25' or 'Test net output #0: "

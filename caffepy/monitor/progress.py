@@ -104,7 +104,7 @@ class Progress(Observer):
             self._live = None
 
     def _mark(self, done: int) -> None:
-        waited = sum(getattr(layer, "wait_seconds", 0.0) for layer in self._solver.net.layers)
+        waited = self._solver.net.wait_seconds
         now = time.perf_counter() - self._in_tests
         self._marks.append((now, done, waited))
         while len(self._marks) > 2 and now - self._marks[1][0] > _RECENT:

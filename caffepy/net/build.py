@@ -9,7 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 from caffepy.blob import Blob
-from caffepy.errors import BackendError, LayerError, NetError, did_you_mean
+from caffepy.errors import BackendError, LayerError, NetError, did_you_mean, prefix
 from caffepy.layer import Layer, LayerContext, get_layer_class
 from caffepy.net.precision import Cast, in_half
 from caffepy.net.splits import PlacedLayer, insert_splits
@@ -87,7 +87,7 @@ def wire(
     """
     if len(param.layer) > _MOST_LAYERS:
         raise NetError(
-            f"{lines.file + ': ' if lines.file else ''}the net has {len(param.layer):,} layers; at most "
+            f"{prefix(lines.file)}the net has {len(param.layer):,} layers; at most "
             f"{_MOST_LAYERS:,} are built, for each takes some thousand bytes and a good part of a millisecond."
         )
     placed: list[PlacedLayer] = []
@@ -222,7 +222,7 @@ class _Wirer:
             hint = did_you_mean(name, before)
         where = entry.lines.at("bottom", i).where()
         return NetError(
-            f"{where + ': ' if where else ''}Unknown bottom blob '{name}' (layer '{layer_name}', bottom index {i})."
+            f"{prefix(where)}Unknown bottom blob '{name}' (layer '{layer_name}', bottom index {i})."
             f"{hint} Tops of the layers before it: {', '.join(before[-_NAMED:]) or 'none'}"
             f"{f', and {len(before) - _NAMED} earlier ones' if len(before) > _NAMED else ''}."
         )
@@ -240,7 +240,7 @@ class _Wirer:
             if i < len(param.bottom) and param.bottom[i].startswith(f"{name}_{self.made_by[name]}_"):
                 advice = "It works in place on a blob that other layers read too: give its top a name of its own."
             raise NetError(
-                f"{where + ': ' if where else ''}Top blob '{name}' produced by multiple sources: "
+                f"{prefix(where)}Top blob '{name}' produced by multiple sources: "
                 f"layer '{self.made_by[name]}' and layer '{param.name}'. {advice}"
             )
         else:

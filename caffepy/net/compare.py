@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caffepy.blob import Blob
 from caffepy.errors import NetError
 from caffepy.net.net import Net
 from caffepy.net.random_inputs import feed_random
@@ -124,12 +126,11 @@ def _pieces(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[NDArray[np.float
 def net_arrays(net: Net) -> Arrays:
     """What the blobs of a net hold, but for the copies that it makes of blobs read more than once."""
     copies = {name for entry in net.entries if entry.layer.type == "Split" for name in entry.top_names}
-    host = net.backend.to_host
-    return {
-        name: lambda blob=blob: np.asarray(host(blob.data))  # type: ignore[misc]
-        for name, blob in net.blobs.items()
-        if name not in copies
-    }
+    return {name: partial(_on_host, blob) for name, blob in net.blobs.items() if name not in copies}
+
+
+def _on_host(blob: Blob) -> NDArray[Any]:
+    return np.asarray(blob.backend.to_host(blob.data))
 
 
 def feed_same(first: Net, second: Net | None, given: Arrays | None = None, seed: int = 1) -> None:

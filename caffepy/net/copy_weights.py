@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from caffepy.backend import Array
+from caffepy.blob import shape_string
 from caffepy.errors import CaffepyError, WeightsError
 from caffepy.layer import Layer
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_shape
+from caffepy.proto.file_kind import is_hdf5
 from caffepy.proto.stored_blobs import Numbers, StoredBlobs, open_binary
 from caffepy.proto.text import Lines
 from caffepy.proto.upgrade import upgrade_net
@@ -27,7 +29,7 @@ from caffepy.proto.upgrade import upgrade_net
 if TYPE_CHECKING:
     from caffepy.net.net import Net
 
-__all__ = ["CopyRules", "Report", "Targets", "is_hdf5", "load_weights"]
+__all__ = ["CopyRules", "Report", "Targets", "load_weights"]
 
 _log = logging.getLogger("caffepy")
 # A line for each layer goes into logs, and not to a terminal.
@@ -98,15 +100,6 @@ class Report:
             *((name, "missing", "not in the file: keeps its values") for name in self.missing),
             *((name, "ignored", "not in this net") for name in self.ignored),
         ]
-
-
-def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is an HDF5 file by its first bytes."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
-    except OSError:
-        return False
 
 
 def load_weights(net: Net, paths: Iterable[str | os.PathLike[str]], rules: CopyRules) -> Report:
@@ -185,8 +178,8 @@ def _copy_stored(
             values, diff = stored_blobs.numbers(proto)
             if values.count != math.prod(shapes[i]):
                 raise WeightsError(
-                    f"{source}: layer '{layer.name}', blob {i}: {values.count} values for shape {_text(shapes[i])} "
-                    "(Check failed: count_ == proto.data_size()). The file is damaged."
+                    f"{source}: layer '{layer.name}', blob {i}: {values.count} values for shape "
+                    f"{shape_string(shapes[i])} (Check failed: count_ == proto.data_size()). The file is damaged."
                 )
             _copy(net, values, blob.data)
             if diff.count == blob.count:
@@ -195,9 +188,9 @@ def _copy_stored(
     return report
 
 
-def _copy(net: Net, numbers: Numbers, out: Array) -> None:
+def _copy(net: Net, stored: Numbers, out: Array) -> None:
     flat = out.reshape(-1)
-    for begin, piece in numbers.pieces():
+    for begin, piece in stored.pieces():
         flat[begin : begin + len(piece)] = net.backend.asarray(piece)
 
 
@@ -278,7 +271,7 @@ def _fits(
         blob = layer.blobs[i]
         if _shapes_equal(blob.shape, shape, old):
             continue
-        sizes = f"{_text(shape)} in the file, {blob.shape_string} in the net"
+        sizes = f"{shape_string(shape)} in the file, {blob.shape_string} in the net"
         if rules.reshape and _reshapes(shape, blob.shape, old):
             changed.append(f"blob {i}: {sizes}")
             continue
@@ -287,8 +280,8 @@ def _fits(
             hint = " Both have as many values: --reshape-weights (reshape=True) copies them in their order."
         text = (
             f"Cannot copy param {i} weights from layer '{layer.name}'; shape mismatch.  Source param shape is "
-            f"{_text(shape)}; target param shape is {blob.shape_string}. To learn this layer's parameters from scratch "
-            f"rather than copying from a saved net, rename the layer, or skip it with --on-mismatch skip.{hint}"
+            f"{shape_string(shape)}; target param shape is {blob.shape_string}. To learn this layer's parameters from "
+            f"scratch rather than copying from a saved net, rename the layer, or skip it with --on-mismatch skip.{hint}"
         )
         return _refused(layer, text.removesuffix("."), f"blob {i}: {sizes}", report, rules)
     if changed:
@@ -329,7 +322,3 @@ class Targets:
         """The next one of that name that was not given yet."""
         layers = self._layers.get(name)
         return layers.popleft() if layers else None
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return " ".join(map(str, (*shape, f"({math.prod(shape)})")))

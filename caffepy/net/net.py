@@ -144,6 +144,20 @@ class Net:
         """The learnable blobs by layer."""
         return {entry.layer.name: entry.layer.blobs for entry in self.entries if entry.layer.blobs}
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """By blob, what it adds to the loss: 0 where it is no loss."""
+        return {
+            name: weight
+            for entry in self.entries
+            for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
+        }
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that passes have waited for data so far."""
+        return sum(getattr(layer, "wait_seconds", 0.0) for layer in self.layers)
+
     def forward(self, start: str | None = None, end: str | None = None) -> dict[str, Array]:
         """Run the layers from ``start`` to ``end``, both included; all of them unless given.
 
@@ -312,17 +326,6 @@ class Net:
     ) -> None:
         self.close()
 
-    def _layer_index(self, name: str | None, default: int) -> int:
-        if name is None:
-            return default
-        if name not in self._index:
-            hint = did_you_mean(name, list(self._index))
-            raise NetError(f"The net has no layer '{name}'.{hint} Its layers: {', '.join(self._index)}.")
-        return self._index[name]
-
-    def _param_names(self, entry: Entry) -> list[str]:
-        return [self.learnable_params[i].name or str(j) for j, i in enumerate(entry.param_ids)]
-
     def seed_losses(self) -> None:
         """Backward starts from each loss's weight, in its diff; written again only where the shape has changed.
 
@@ -335,6 +338,17 @@ class Net:
                 elif weight and self._loss_shapes.get((i, j)) != blob.shape:
                     blob.diff.fill(weight)
                     self._loss_shapes[i, j] = blob.shape
+
+    def _layer_index(self, name: str | None, default: int) -> int:
+        if name is None:
+            return default
+        if name not in self._index:
+            hint = did_you_mean(name, list(self._index))
+            raise NetError(f"The net has no layer '{name}'.{hint} Its layers: {', '.join(self._index)}.")
+        return self._index[name]
+
+    def _param_names(self, entry: Entry) -> list[str]:
+        return [self.learnable_params[i].name or str(j) for j, i in enumerate(entry.param_ids)]
 
 
 def _read(source: NetSource) -> tuple[caffe_pb2.NetParameter, Lines]:

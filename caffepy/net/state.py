@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from caffepy.errors import NetError
+from caffepy.errors import NetError, prefix
 from caffepy.proto import caffe_pb2
 
 __all__ = ["included", "meets_rule", "net_state"]
@@ -34,8 +34,7 @@ def included(layer: caffe_pb2.LayerParameter, state: caffe_pb2.NetState, where: 
         NetError: the layer has rules of both kinds.
     """
     if layer.include and layer.exclude:
-        place = f"{where}: " if where else ""
-        raise NetError(f"{place}layer '{layer.name}': Specify either include rules or exclude rules; not both.")
+        raise NetError(f"{prefix(where)}layer '{layer.name}': Specify either include rules or exclude rules; not both.")
     if layer.include:
         return any(meets_rule(state, rule) for rule in layer.include)
     return not any(meets_rule(state, rule) for rule in layer.exclude)

@@ -15,29 +15,20 @@ from numpy.typing import NDArray
 from caffepy.data.npy import read_npy
 from caffepy.errors import CaffepyError, WeightsError
 from caffepy.net.compare import Arrays
-from caffepy.net.copy_weights import is_hdf5
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import blob_shape
+from caffepy.proto.file_kind import is_hdf5, is_zip
 from caffepy.proto.stored_blobs import Numbers, open_binary
 from caffepy.proto.text import Lines
 from caffepy.proto.upgrade import upgrade_net
 
-__all__ = ["is_npz", "open_arrays"]
+__all__ = ["open_arrays"]
 
 # Of one array in bytes: more than any blob can have, and what a bomb would unpack to.
 _LARGEST = 1 << 35
 # Bytes that a byte of a zip archive can become: deflate's most is 1032.
 _MOST_PACKED = 1100
-
-
-def is_npz(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is a zip archive by its first bytes, as .npz files are."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -50,7 +41,7 @@ def open_arrays(path: str | os.PathLike[str]) -> Iterator[Arrays]:
         WeightsError: there is no such file, it is damaged, or it holds no arrays.
     """
     where = os.fspath(path)
-    if is_npz(where):
+    if is_zip(where):
         yield from _npz(where)
     elif is_hdf5(where):
         yield from _hdf5(where)

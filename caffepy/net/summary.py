@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from caffepy.data.source import open_source
-from caffepy.errors import DataError, NetError, did_you_mean
+from caffepy.errors import DataError, NetError, did_you_mean, prefix
 from caffepy.net.build import Entry
 from caffepy.net.net import Net
 from caffepy.net.state import included, net_state
@@ -173,7 +173,7 @@ def _data_shape(layer: caffe_pb2.LayerParameter, where: str) -> dict[int, tuple[
         crop, batch = transform.crop_size, layer.data_param.batch_size
         if not crop or not batch:
             raise NetError(
-                f"{where + ': ' if where else ''}layer '{layer.name}' (Data): {error} To see the net without "
+                f"{prefix(where)}layer '{layer.name}' (Data): {error} To see the net without "
                 f"it, give the shape: --shape {layer.top[0]}=N,C,H,W."
             ) from None
         return {0: (batch, 1 if transform.force_gray else 3, crop, crop)}

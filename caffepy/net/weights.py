@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from caffepy.errors import CaffepyError, WeightsError
+from caffepy.errors import CaffepyError, WeightsError, reason
 from caffepy.layer import Layer
 from caffepy.net.copy_weights import Targets
 from caffepy.net.precision import Cast
@@ -63,8 +63,9 @@ def check_binary_size(count: int, net: Net, copies: int, path: str | os.PathLike
 
 def not_written(path: str | os.PathLike[str], error: OSError | RuntimeError) -> WeightsError:
     """The error of a file that the disk refused; what was there before is as it was."""
-    reason = getattr(error, "strerror", None) or error
-    return WeightsError(f"{os.path.abspath(path)}: not written: {reason}. A file of that name from before is unharmed.")
+    return WeightsError(
+        f"{os.path.abspath(path)}: not written: {reason(error)}. A file of that name from before is unharmed."
+    )
 
 
 def _written(net: Net) -> list[Layer]:

@@ -13,12 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.proto import caffe_pb2
+from caffepy.proto.varint import read_varint, write_varint
 
-__all__ = ["blob_array", "blob_arrays", "blob_shape", "encode_blob", "field_header", "write_message_with_blobs"]
+__all__ = [
+    "NUMBER_FIELDS",
+    "blob_array",
+    "blob_arrays",
+    "blob_shape",
+    "encode_blob",
+    "field_header",
+    "write_message_with_blobs",
+]
 
 _BYTES = 2  # wire type: length and payload
 _FIXED = {1: 8, 5: 4}  # wire types of so many bytes
-_FIELDS = {"data": (5, 8), "diff": (6, 9)}
+#: Of both kinds of number in a BlobProto, its field for single and for double precision.
+NUMBER_FIELDS = {"data": (5, 8), "diff": (6, 9)}
 
 
 def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
@@ -35,23 +45,25 @@ def blob_array(blob: caffe_pb2.BlobProto, what: str = "data") -> NDArray[Any]:
 
 def blob_arrays(blob: caffe_pb2.BlobProto) -> tuple[NDArray[Any], NDArray[Any]]:
     """The values of ``data`` and ``diff`` as `blob_array` gives them, in the time of one."""
-    numbers = {single: "<f4" for single, _ in _FIELDS.values()} | {double: "<f8" for _, double in _FIELDS.values()}
+    numbers = {single: "<f4" for single, _ in NUMBER_FIELDS.values()} | {
+        double: "<f8" for _, double in NUMBER_FIELDS.values()
+    }
     found: dict[int, NDArray[Any]] = {}
     buffer = memoryview(blob.SerializeToString())
     position = 0
     while position < len(buffer):
-        tag, position = _varint(buffer, position)
+        tag, position = read_varint(buffer, position)
         if tag & 7 == _BYTES:
-            length, position = _varint(buffer, position)
+            length, position = read_varint(buffer, position)
             if tag >> 3 in numbers:
                 found[tag >> 3] = np.frombuffer(buffer[position : position + length], numbers[tag >> 3])
             position += length
         elif tag & 7 in _FIXED:  # only in fields of forks
             position += _FIXED[tag & 7]
         else:  # the legacy dimensions
-            _, position = _varint(buffer, position)
+            _, position = read_varint(buffer, position)
     none = np.empty(0, np.float32)
-    data, diff = (found.get(double, found.get(single, none)) for single, double in _FIELDS.values())
+    data, diff = (found.get(double, found.get(single, none)) for single, double in NUMBER_FIELDS.values())
     return data, diff
 
 
@@ -63,7 +75,7 @@ def encode_blob(data: NDArray[Any], diff: NDArray[Any] | None = None) -> list[by
         if values is not None:
             double = values.dtype == np.float64
             flat = np.ascontiguousarray(values, "<f8" if double else "<f4").reshape(-1)
-            pieces += [field_header(_FIELDS[what][double], flat.nbytes), flat.view(np.uint8).data]
+            pieces += [field_header(NUMBER_FIELDS[what][double], flat.nbytes), flat.view(np.uint8).data]
     return pieces
 
 
@@ -90,24 +102,4 @@ def write_message_with_blobs(
 
 def field_header(field: int, length: int) -> bytes:
     """What stands before a field of ``length`` bytes in the wire format."""
-    return _encode_varint(field << 3 | _BYTES) + _encode_varint(length)
-
-
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _varint(buffer: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
+    return write_varint(field << 3 | _BYTES) + write_varint(length)

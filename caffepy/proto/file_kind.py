@@ -1,21 +1,26 @@
-"""What a file is, told from its first bytes: for errors about a file that is not what its name says."""
+"""What a file is, told from its first bytes, whatever its name says."""
 
 from __future__ import annotations
 
-__all__ = ["HEAD", "file_kind", "looks_like_text"]
+import os
+
+__all__ = ["HEAD", "file_kind", "is_hdf5", "is_zip", "looks_like_text"]
 
 HEAD = 4096
 """How many bytes of a file `file_kind` wants to see."""
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+# Of an archive, and of one without files.
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "compressed with gzip: run gunzip on it first"),
-    (b"PK\x03\x04", "a zip archive: unpack it first (PyTorch's .pt files are zip archives too)"),
+    (_ZIP[0], "a zip archive: unpack it first (PyTorch's .pt files are zip archives too)"),
     (b"BZh", "compressed with bzip2: run bunzip2 on it first"),
     (b"\xfd7zXZ\x00", "compressed with xz: run unxz on it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-zip archive: unpack it first"),
     (b"Rar!", "a rar archive: unpack it first"),
     (b"(\xb5/\xfd", "compressed with zstd: run unzstd on it first"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (_HDF5, "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG", "a PNG image"),
@@ -47,3 +52,22 @@ def file_kind(head: bytes) -> str:
 def looks_like_text(head: bytes) -> bool:
     """True if there are no control characters; the binary form of any message of Caffe's has some at its start."""
     return all(byte >= 32 or byte in _WHITE for byte in head[:HEAD]) and b"\x7f" not in head[:HEAD]
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is an HDF5 file; not where it cannot be read."""
+    return _begins(path, _HDF5)
+
+
+def is_zip(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is a zip archive, as .npz files are; not where it cannot be read."""
+    return _begins(path, *_ZIP)
+
+
+def _begins(path: str | os.PathLike[str], *magic: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(8).startswith(magic)
+    # A name that no file can have is a ValueError.
+    except (OSError, ValueError):
+        return False

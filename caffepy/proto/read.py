@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from caffepy.errors import CaffepyError, ParseError, WeightsError
+from caffepy.errors import CaffepyError, ParseError, WeightsError, reason
 from caffepy.proto.caffe_pb2 import BlobProto, NetParameter, SolverParameter, SolverState
 from caffepy.proto.file_kind import HEAD, file_kind, looks_like_text
 from caffepy.proto.files import atomic_write
@@ -159,7 +159,7 @@ def write_binary(path: StrPath, message: Message) -> None:
         with atomic_write(path) as file:
             file.write(message.SerializeToString())
     except OSError as error:
-        raise WeightsError(f"{os.path.abspath(path)}: not written: {error.strerror or error}.") from error
+        raise WeightsError(f"{os.path.abspath(path)}: not written: {reason(error)}.") from error
 
 
 def write_text(path: StrPath, message: Message) -> None:
@@ -168,7 +168,7 @@ def write_text(path: StrPath, message: Message) -> None:
         with atomic_write(path) as file:
             file.write(to_text(message).encode())
     except OSError as error:
-        raise ParseError(f"{os.path.abspath(path)}: not written: {error.strerror or error}.") from error
+        raise ParseError(f"{os.path.abspath(path)}: not written: {reason(error)}.") from error
 
 
 def _decode(data: bytes, message: Message) -> str:
@@ -236,9 +236,9 @@ def _read_bytes(path: StrPath, limit: int, what: str, error_type: type[CaffepyEr
 
 
 def _not_opened(path: StrPath, what: str, error: Exception, error_type: type[CaffepyError]) -> CaffepyError:
-    reason = "File not found" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
+    why = "File not found" if isinstance(error, FileNotFoundError) else reason(error)
     return error_type(
-        f"Could not open file {os.fspath(path)} ({reason}): tried {os.path.abspath(path)!r} for the {what}, "
+        f"Could not open file {os.fspath(path)} ({why}): tried {os.path.abspath(path)!r} for the {what}, "
         f"from the working folder {os.getcwd()}.{_near_files(Path(path))}"
     )
 

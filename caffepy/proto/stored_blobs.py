@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, BinaryIO, NamedTuple, cast
+from io import BufferedReader
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from google.protobuf.descriptor import Descriptor
@@ -23,18 +24,17 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from numpy.typing import NDArray
 
-from caffepy.errors import WeightsError
-from caffepy.proto.arrays import blob_arrays, field_header
+from caffepy.errors import WeightsError, reason
+from caffepy.proto.arrays import NUMBER_FIELDS, blob_arrays, field_header
 from caffepy.proto.caffe_pb2 import BlobProto
 from caffepy.proto.read import MAX_BINARY, check_binary, parse_binary, read_binary
+from caffepy.proto.varint import read_varint
 
 __all__ = ["Numbers", "StoredBlobs", "open_binary"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _BLOB = BlobProto.DESCRIPTOR
-# Of both kinds of number, its field for single and for double precision.
-_FIELDS = {"data": (5, 8), "diff": (6, 9)}
-_TYPES = {number: "<f8" if number in (8, 9) else "<f4" for pair in _FIELDS.values() for number in pair}
+_TYPES = {number: "<f8" if number in (8, 9) else "<f4" for pair in NUMBER_FIELDS.values() for number in pair}
 # The field that stands in a blob for the numbers left out: the last that there can be.
 _MARK = (1 << 29) - 1
 # Bytes from which a message is walked and numbers are left out: below, protobuf is as good.
@@ -45,7 +45,7 @@ _MOST_FIELDS = 100_000
 _PIECE = 1 << 24
 
 
-class _Unusual(Exception):
+class _Unusual(ValueError):
     """Something for protobuf to judge: cut off, damaged, groups, too many fields."""
 
 
@@ -56,7 +56,7 @@ class Numbers:
     count: int
     source: str = ""
     values: NDArray[Any] | None = None
-    file: BinaryIO | None = None
+    file: BufferedReader | None = None
     offset: int = 0
     dtype: str = "<f4"
 
@@ -89,9 +89,9 @@ class Numbers:
         assert self.file is not None
         try:
             self.file.seek(self.offset + begin * out.itemsize)
-            complete = self.file.readinto(out.view(np.uint8).data) == out.nbytes  # type: ignore[attr-defined]
+            complete = self.file.readinto(out.view(np.uint8).data) == out.nbytes
         except OSError as error:
-            raise WeightsError(f"{self.source}: cannot be read: {error.strerror or error}.") from error
+            raise WeightsError(f"{self.source}: cannot be read: {reason(error)}.") from error
         if not complete:
             raise WeightsError(f"{self.source}: the file became shorter while it was read.")
 
@@ -109,7 +109,7 @@ class StoredBlobs:
         left_out = next((self._found[mark] for mark in marks if mark in self._found), {})
         inline = [Numbers(len(values), values=values) for values in blob_arrays(blob)]
         found = []
-        for (single, double), own in zip(_FIELDS.values(), inline, strict=True):
+        for (single, double), own in zip(NUMBER_FIELDS.values(), inline, strict=True):
             doubles_inline = own.values is not None and own.values.dtype == np.float64
             found.append(left_out.get(double) or (own if doubles_inline else left_out.get(single, own)))
         return found[0], found[1]
@@ -126,7 +126,7 @@ def open_binary(path: str | os.PathLike[str], message: Message) -> Iterator[Stor
         walk = _Walk(file, os.fspath(path))
         try:
             short = walk.all(cast("Descriptor", message.DESCRIPTOR))
-        except (_Unusual, OSError):
+        except (ValueError, OSError):
             walk.found.clear()
             read_binary(path, message)
         else:
@@ -157,7 +157,7 @@ class _Field(NamedTuple):
 class _Walk:
     """Goes along a file; ``found`` holds by mark, and field of the blob, what was left out."""
 
-    def __init__(self, file: BinaryIO, source: str) -> None:
+    def __init__(self, file: BufferedReader, source: str) -> None:
         self.file = file
         self.source = source
         self.found: dict[bytes, dict[int, Numbers]] = {}
@@ -215,12 +215,12 @@ class _Walk:
                 raise _Unusual
             self.file.seek(begin)
             head = self.file.read(min(20, end - begin))
-            tag, used = _varint(head, 0)
+            tag, used = read_varint(head, 0)
             number, wire = tag >> 3, tag & 7
             if wire == _BYTES:
-                length, used = _varint(head, used)
+                length, used = read_varint(head, used)
             elif wire == _VARINT:
-                length, used = 0, _varint(head, used)[1]
+                length, used = 0, read_varint(head, used)[1]
             elif wire in (_FIXED64, _FIXED32):
                 length = 8 if wire == _FIXED64 else 4
             else:
@@ -237,14 +237,3 @@ class _Walk:
         if len(data) != end - begin:
             raise _Unusual
         return data
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    value = shift = 0
-    for place in range(position, min(position + 10, len(data))):
-        value |= (data[place] & 0x7F) << shift
-        if data[place] < 0x80:
-            return value, place + 1
-        shift += 7
-    raise _Unusual

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -21,8 +21,6 @@ from caffepy.proto.tokens import END, FLOAT, INT, NAME, STRING, SYMBOL, Tokens, 
 from caffepy.proto.unknown_field import caffe_name, unknown_field
 
 __all__ = ["Lines", "parse_text", "to_text"]
-
-MessageT = TypeVar("MessageT", bound=Message)
 
 MAX_DEPTH: Final = 64
 # Far more layers than any net has. Without a limit a text of millions is read for minutes before anything is refused.

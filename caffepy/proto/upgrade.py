@@ -19,7 +19,7 @@ import logging
 import os
 from pathlib import Path
 
-from caffepy.errors import ParseError
+from caffepy.errors import ParseError, prefix
 from caffepy.proto.caffe_pb2 import LayerParameter, NetParameter, ParamSpec, SolverParameter, V1LayerParameter
 from caffepy.proto.lines import Lines
 from caffepy.proto.upgrade_v0 import upgrade_v0
@@ -123,8 +123,9 @@ def upgrade_net(net: NetParameter, lines: Lines) -> Lines:
     if net.layers:
         if net.layer:
             raise ParseError(
-                f"{lines.at('layer').where()}: a net is written either in 'layer' or in 'layers' (V1) blocks; this one "
-                f"also has 'layers', first at {lines.at('layers').where()}, and Caffe would drop the 'layer' blocks."
+                f"{prefix(lines.at('layer').where())}a net is written either in 'layer' or in 'layers' (V1) "
+                f"blocks; this one also has 'layers', first at {lines.at('layers').where() or 'an unknown line'}, and "
+                "Caffe would drop the 'layer' blocks."
             )
         if any(layer.HasField("layer") for layer in net.layers):
             _log.info("%s: upgraded from the V0 format of 2013", source)
@@ -209,15 +210,16 @@ def _inputs_to_layer(net: NetParameter, lines: Lines, source: str) -> Lines:
     if net.input_shape:
         if len(net.input_shape) < count:
             raise ParseError(
-                f"{lines.at('input', len(net.input_shape)).where()}: {count} 'input' but {len(net.input_shape)} "
+                f"{prefix(lines.at('input', len(net.input_shape)).where())}{count} 'input' but {len(net.input_shape)} "
                 "'input_shape': write one shape for each input."
             )
         shapes = [list(shape.dim) for shape in net.input_shape]
     elif net.input_dim:
         if len(net.input_dim) < 4 * count:
             raise ParseError(
-                f"{place.where()}: Incorrect input blob dimension specifications: {count} 'input' need {4 * count} "
-                f"'input_dim' (four for each), got {len(net.input_dim)}. For other than four axes use input_shape."
+                f"{prefix(place.where())}Incorrect input blob dimension specifications: {count} 'input' need "
+                f"{4 * count} 'input_dim' (four for each), got {len(net.input_dim)}. For other than four axes use "
+                "input_shape."
             )
         shapes = [list(net.input_dim[start : start + 4]) for start in range(0, len(net.input_dim), 4)]
     else:
@@ -246,9 +248,9 @@ def upgrade_solver(solver: SolverParameter, lines: Lines) -> Lines:
     if solver.HasField("solver_type"):
         if solver.HasField("type"):
             raise ParseError(
-                f"{lines.at('solver_type').where()}: Failed to upgrade solver: old solver_type field (enum) and new "
-                "type field (string) cannot be both specified in solver proto text. Remove solver_type; 'type' is at "
-                f"{lines.at('type').where()}."
+                f"{prefix(lines.at('solver_type').where())}Failed to upgrade solver: old solver_type field (enum) and "
+                "new type field (string) cannot be both specified in solver proto text. Remove solver_type; 'type' "
+                f"is at {lines.at('type').where() or 'an unknown line'}."
             )
         solver.type = SOLVER_TYPES[SolverParameter.SolverType.Name(solver.solver_type)]
         solver.ClearField("solver_type")

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from caffepy.errors import ParseError, did_you_mean
+from caffepy.errors import ParseError, did_you_mean, prefix
 from caffepy.proto.caffe_pb2 import NetParameter, V0LayerParameter, V1LayerParameter
 from caffepy.proto.lines import Lines
 
@@ -99,8 +99,8 @@ def upgrade_v0(net: NetParameter, lines: Lines) -> Lines:
     for index, layer in enumerate(net.layers):
         if not layer.HasField("layer"):
             raise ParseError(
-                f"{lines.at('layers', index).where()}: this 'layers' block has no 'layer' block inside, as the V0 "
-                "blocks of this net have. A net is written in one format."
+                f"{prefix(lines.at('layers', index).where())}this 'layers' block has no 'layer' block inside, as "
+                "the V0 blocks of this net have. A net is written in one format."
             )
     places = _fold_padding(net, lines)
     for layer, place in zip(net.layers, places, strict=True):
@@ -117,7 +117,7 @@ def _fold_padding(net: NetParameter, lines: Lines) -> list[Lines]:
         for position, bottom in enumerate(layer.bottom):
             if bottom not in last_writer:
                 raise ParseError(
-                    f"{place.at('bottom', position).where()}: Unknown blob input {bottom} to layer "
+                    f"{prefix(place.at('bottom', position).where())}Unknown blob input {bottom} to layer "
                     f"'{layer.layer.name}'.{did_you_mean(bottom, list(last_writer))}"
                 )
             source = last_writer[bottom]
@@ -139,12 +139,13 @@ def _fold_padding(net: NetParameter, lines: Lines) -> list[Lines]:
 def _check_padding(layer: V1LayerParameter, padding: V1LayerParameter, place: Lines) -> None:
     if layer.layer.type not in ("conv", "pool"):
         raise ParseError(
-            f"{place.where()}: Padding layer input to non-convolutional / non-pooling layer type {layer.layer.type}: "
-            f"layer '{layer.layer.name}' reads the top of '{padding.layer.name}'. Remove the padding layer."
+            f"{prefix(place.where())}Padding layer input to non-convolutional / non-pooling layer type "
+            f"{layer.layer.type}: layer '{layer.layer.name}' reads the top of '{padding.layer.name}'. Remove the "
+            "padding layer."
         )
     if (len(layer.bottom), len(padding.bottom), len(padding.top)) != (1, 1, 1):
         raise ParseError(
-            f"{place.where()}: Padding Layer takes a single blob as input: '{padding.layer.name}' has "
+            f"{prefix(place.where())}Padding Layer takes a single blob as input: '{padding.layer.name}' has "
             f"{len(padding.bottom)} bottoms and {len(padding.top)} tops, and '{layer.layer.name}', which reads it, "
             f"{len(layer.bottom)} bottoms; all must be 1."
         )
@@ -157,7 +158,7 @@ def _upgrade_layer(layer: V1LayerParameter, place: Lines) -> None:
     if old.HasField("type"):
         if old.type not in _TYPES:
             where = place.at("layer").at("type").where()
-            raise ParseError(f"{where}: Unknown layer name: {old.type}.{did_you_mean(old.type, list(_TYPES))}")
+            raise ParseError(f"{prefix(where)}Unknown layer name: {old.type}.{did_you_mean(old.type, list(_TYPES))}")
         layer.type = _TYPES[old.type]
     for field, value in old.ListFields():
         name = field.name

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.datum import decode_image
+from caffepy.data.image_files import read_image_file
 from caffepy.data.ten_crops import ten_crops
 from caffepy.errors import DataError, did_you_mean
 from caffepy.proto import caffe_pb2
@@ -145,12 +146,8 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[
     Raises:
         DataError: no such file, another format, damaged or too large.
     """
-    try:
-        with open(filename, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise DataError(f"cannot read the image '{os.fspath(filename)}': {error.strerror or error}.") from error
-    planes = decode_image(data, f"'{os.fspath(filename)}'", deep=True)
+    path, data = read_image_file("", os.fspath(filename))
+    planes = decode_image(data, f"image '{path}'", deep=True)
     image = planes[:3].transpose(1, 2, 0)[:, :, ::-1] / float(np.iinfo(planes.dtype).max)
     if color and image.shape[2] == 1:
         image = np.tile(image, (1, 1, 3))

@@ -1,4 +1,4 @@
-"""pycaffe's NCCL, which trains on several GPUs; there is none where caffepy computes on the CPU."""
+"""pycaffe's NCCL, which trains on several GPUs; caffepy trains on one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NCCL:
     """Averages gradients between the solvers of several GPUs.
 
     Raises:
-        BackendError: always, as `has_nccl` says: this caffepy has no GPUs to do it between.
+        BackendError: always, as `has_nccl` says: a run is on one device.
     """
 
     def __init__(self, solver: object, uid: str) -> None:

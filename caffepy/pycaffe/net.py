@@ -127,11 +127,7 @@ class Net:
         self.top_names = OrderedDict((entry.layer.name, [n for n in entry.top_names if n]) for entry in engine.entries)
         #: Names of bottoms by layer.
         self.bottom_names = OrderedDict((entry.layer.name, list(entry.bottom_names)) for entry in engine.entries)
-        weights = {
-            name: weight
-            for entry in engine.entries
-            for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
-        }
+        weights = engine.loss_weights
         self._blob_loss_weights = [weights[name] for name in self._blob_names]
         #: What each blob adds to the loss, by name.
         self.blob_loss_weights = OrderedDict(zip(self._blob_names, self._blob_loss_weights, strict=True))

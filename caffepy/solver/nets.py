@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caffepy.errors import ParseError, SolverError
+from caffepy.errors import ParseError, SolverError, prefix
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_net
 from caffepy.proto.text import Lines
@@ -48,7 +48,7 @@ def _from_file(path: str, lines: Lines) -> _Load:
             if os.path.exists(path):
                 raise
             # What has to change is the line of the solver that names it.
-            raise ParseError(f"{_at(lines)}{error}") from None
+            raise ParseError(f"{prefix(lines.where())}{error}") from None
 
     return load
 
@@ -77,11 +77,13 @@ def train_spec(solver: caffe_pb2.SolverParameter, lines: Lines) -> NetSpec:
             sources[name] = _from_file(getattr(solver, name), lines.at(name))
     fields = "net, net_param, train_net, train_net_param"
     if not sources:
-        raise SolverError(f"{_at(lines)}SolverParameter must specify a train net using one of these fields: {fields}.")
+        raise SolverError(
+            f"{prefix(lines.where())}SolverParameter must specify a train net using one of these fields: {fields}."
+        )
     if len(sources) > 1:
         raise SolverError(
-            f"{_at(lines)}SolverParameter must not contain more than one of these fields specifying a train_net: "
-            f"{fields}; got {' and '.join(sources)}."
+            f"{prefix(lines.where())}SolverParameter must not contain more than one of these fields specifying a "
+            f"train_net: {fields}; got {' and '.join(sources)}."
         )
     return _spec(next(iter(sources.values())), caffe_pb2.TRAIN, solver.train_state)
 
@@ -94,7 +96,7 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
     """
     loads = [_inline(param, lines.at("test_net_param", i)) for i, param in enumerate(solver.test_net_param)]
     loads += [_from_file(path, lines.at("test_net", i)) for i, path in enumerate(solver.test_net)]
-    at = _at(lines)
+    at = prefix(lines.where())
     general: _Load | None = None
     if solver.HasField("net_param"):
         general = _inline(solver.net_param, lines.at("net_param"))
@@ -130,8 +132,3 @@ def test_specs(solver: caffe_pb2.SolverParameter, lines: Lines) -> list[NetSpec]
     return [
         _spec(load, caffe_pb2.TEST, solver.test_state[i] if solver.test_state else None) for i, load in enumerate(loads)
     ]
-
-
-def _at(lines: Lines) -> str:
-    where = lines.where()
-    return f"{where}: " if where else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from caffepy.errors import SolverError
+from caffepy.errors import SolverError, prefix
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
 from caffepy.proto.text import Lines
@@ -18,8 +18,7 @@ _log = logging.getLogger("caffepy")
 
 def refused(lines: Lines, name: str, text: str) -> SolverError:
     """The error for the field ``name``, with its place in the file."""
-    where = lines.at(name).where()
-    return SolverError(f"{where + ': ' if where else ''}{text}")
+    return SolverError(f"{prefix(lines.at(name).where())}{text}")
 
 
 def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffepy.errors import CaffepyError, SolverError, WeightsError
-from caffepy.net.copy_weights import is_hdf5
+from caffepy.errors import CaffepyError, SolverError, WeightsError, reason
 from caffepy.net.hdf5 import READ_ERRORS, numbers
 from caffepy.net.weights import check_binary_size, not_written
 from caffepy.proto import caffe_pb2
 from caffepy.proto.arrays import encode_blob, write_message_with_blobs
+from caffepy.proto.file_kind import is_hdf5
 from caffepy.proto.files import atomic_path, atomic_write, remove_abandoned
 from caffepy.proto.read import check_binary, read_binary
 from caffepy.proto.stored_blobs import open_binary
@@ -124,8 +124,8 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         with open_binary(source, state) as stored:
             iteration, learned_net = state.iter, state.learned_net
             values = [stored.numbers(blob)[0] for blob in state.history]
-            _check_history(solver, [numbers.count for numbers in values], source)
-            history = [numbers.array() for numbers in values]
+            _check_history(solver, [blob.count for blob in values], source)
+            history = [blob.array() for blob in values]
     if iteration < 0:
         raise WeightsError(f"{source}: iteration {iteration} is negative. The file is damaged.")
     if learned_net:
@@ -242,7 +242,7 @@ def check_destination(solver: Solver) -> None:
         # Each is as large as a snapshot.
         remove_abandoned(folder, f"{Path(prefix).name}_iter_")
     except OSError as error:
-        raise SolverError(f"{problem}: {error.strerror or error}.") from error
+        raise SolverError(f"{problem}: {reason(error)}.") from error
     size = sum(param.blob.count for param in solver.net.learnable_params) * solver.backend.dtype.itemsize
     needed = size * (1 + len(solver.history) + bool(solver.param.snapshot_diff))
     free = shutil.disk_usage(folder).free

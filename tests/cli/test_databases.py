@@ -9,7 +9,8 @@ import pytest
 
 from caffepy.data.datum import decode, encode
 from caffepy.data.lmdb_writer import LmdbWriter
-from caffepy.data.mean import read_mean
+from caffepy.data.mean import compute_mean, read_mean
+from caffepy.data.reader import cores
 from caffepy.data.source import open_source
 
 
@@ -75,6 +76,19 @@ def test_compute_image_mean(run, mnist):
     ]  # fmt: skip
     assert np.allclose(read_mean("mean.binaryproto"), mnist.mean(axis=0)[None])
     assert "Write to" not in run("compute-image-mean", "db").err
+
+
+def test_images_of_a_mean_are_decoded_in_all_cores_or_so_many_threads(run, mnist, monkeypatch):
+    run("convert-mnist", "images.gz", "labels", "db")
+    seen = []
+
+    def compute(source, *, threads, progress):
+        seen.append(threads)
+        return compute_mean(source, threads=threads, progress=progress)
+
+    monkeypatch.setattr("caffepy.data.mean.compute_mean", compute)
+    assert run("compute-image-mean", "db").lines == run("compute-image-mean", "-threads=3", "db").lines
+    assert seen == [cores(), 3]
 
 
 def test_a_thousand_files_are_a_line(run, tmp_path, monkeypatch):

@@ -23,13 +23,14 @@ import pytest
 
 from caffepy.data import leveldb_source
 from caffepy.data.crc32c import crc32c
-from caffepy.data.leveldb_log import log_record, read_log, read_span, varint, write_varint
+from caffepy.data.leveldb_log import log_record, read_log, read_span
 from caffepy.data.leveldb_source import LeveldbSource
 from caffepy.data.leveldb_table import block_content, entries, table_blocks
 from caffepy.data.leveldb_writer import LeveldbWriter
 from caffepy.data.source import open_source
 from caffepy.data.writer import new_database
 from caffepy.errors import DataError
+from caffepy.proto.varint import write_varint
 
 NAMES = ["snappy", "plain", "log", "again"]
 needs_snappy = pytest.mark.skipif(
@@ -314,14 +315,6 @@ def test_logs_that_are_none(data, match):
 
 def test_space_set_aside_in_a_log():
     assert list(read_log(bytes(40_000) + log_record(b"x")[:3])) == []
-
-
-def test_numbers():
-    for number in (0, 1, 127, 128, 300, 2**32, 2**63):
-        assert varint(b"x" + write_varint(number) + b"y", 1) == (number, 1 + len(write_varint(number)))
-    for data in (b"", b"\x80", b"\xff" * 10):
-        with pytest.raises(ValueError, match="no number at byte 0"):
-            varint(data, 0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.data.images import noise_image, raw_datum
 def test_equals_caffes_mean(oracle, tmp_path, database, threads):
     source = open_source(oracle / database)
     seen = []
-    mean = compute_mean(source, lambda *now: seen.append(now), threads=threads)
+    mean = compute_mean(source, threads=threads, progress=lambda *now: seen.append(now))
     source.close()
     assert mean.dtype == np.float32
     assert np.array_equal(mean, read_mean(oracle / "mean.binaryproto"))

@@ -82,10 +82,12 @@ def test_errors(tmp_path, model, device):
     found = classify("00.png", "none.png", "flat.npy", "bad.npy")
     assert found.files == names
     reasons = [reason for _, reason in found.bad]
-    assert "cannot read the image" in reasons[0]
+    assert "none.png: No such file" in reasons[0]
     assert "expected images (N, H, W, 3), RGB, from 0 to 1" in reasons[1]
     assert "holds no array of images" in reasons[2]
-    with pytest.raises(DataError, match="none of 1 images can be read; the first: cannot read the image"):
+    with pytest.raises(
+        DataError, match=r"none of 1 images can be read; the first: Could not open or find file .*none\.png"
+    ):
         classify("none.png")
     with pytest.raises(DataError, match="there are no images to classify"):
         classify()

@@ -12,7 +12,7 @@ def entry(type_name, tops, bottom=(), shapes=(), weights=()):
     """A layer in its net."""
     blobs = [SimpleNamespace(shape=shape) for shape in shapes]
     return SimpleNamespace(
-        layer=SimpleNamespace(type=type_name, wait_seconds=0.0),
+        layer=SimpleNamespace(type=type_name),
         top_names=list(tops),
         bottom=list(bottom),
         top=blobs,
@@ -31,7 +31,7 @@ def solver(iteration=0, test_nets=1, **param):
         seed=7,
         type="SGD",
         rate=0.01,
-        net=SimpleNamespace(name="LeNet", entries=[data], layers=[data.layer]),
+        net=SimpleNamespace(name="LeNet", entries=[data], wait_seconds=0.0),
         test_nets=[test] * test_nets,
         backend=SimpleNamespace(device="cpu", threads=2),
     )

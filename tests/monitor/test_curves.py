@@ -149,14 +149,21 @@ def test_a_failure_is_told_once_and_ends_nothing(tmp_path, caplog):
 
 
 def test_tests_in_quick_succession_are_not_all_drawn(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(curves, "draw", lambda *given: (drawn.append(given), time.sleep(0.02)))
+    drawn, now = [], [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def draw(*given):
+        drawn.append(given)
+        now[0] += 0.02
+
+    monkeypatch.setattr(curves, "draw", draw)
     watcher = Curves(tmp_path / "curves.png")
     watcher.on_begin(fake_run.solver())
     for iteration in range(100, 1000, 100):
         fake_run.tell_test(watcher, iteration)
+        now[0] += 0.01
     assert len(drawn) == 1
-    time.sleep(0.5)
+    now[0] += 0.5
     fake_run.tell_test(watcher, 1000)
     assert len(drawn) == 2
 

@@ -40,7 +40,7 @@ def test_the_figures(clock, terminal):
         progress.on_begin(watched)
         for i in range(100):
             clock[0] += 0.125
-            watched.net.layers[0].wait_seconds += 0.0125
+            watched.net.wait_seconds += 0.0125
             progress.on_iteration(Iteration(i, 2.0 if i < 90 else 1.0))
         line = shown(terminal)[-1]
     assert re.match(r"LeNet  ━+ +100/1,000  loss 1\.5  lr 0\.01  512 images/s  waits 10\.0 %  1:52 left$", line), line

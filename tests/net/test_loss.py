@@ -98,6 +98,7 @@ def test_the_second_top_of_a_loss_layer_weighs_nothing_unless_told():
         layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "y" top: "loss" top: "prob" %s }"""
     net = net_of(text % "")
     assert net.entries[-1].loss_weights == [1, 0]
+    assert net.loss_weights == {"x": 0, "y": 0, "loss": 1, "prob": 0}
     net.forward()
     assert net.loss() == pytest.approx(np.log(3))
     net = net_of(text % "loss_weight: 2 loss_weight: 3")

@@ -301,3 +301,10 @@ def test_the_loss_of_some_layers():
     net.forward()
     assert net.loss() == net.loss(4) == net.loss(0, 4) == 2 * 6 * 9
     assert net.loss(0, 3) == 0
+
+
+def test_what_passes_have_waited_is_the_sum_of_what_layers_have():
+    net = _chain()
+    assert net.wait_seconds == 0
+    net.layers[0].wait_seconds, net.layers[2].wait_seconds = 1.5, 2.0
+    assert net.wait_seconds == 3.5

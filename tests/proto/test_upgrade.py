@@ -359,6 +359,12 @@ def test_solver_type(old: str, new: str) -> None:
     assert lines.at("solver_type").line == 2
 
 
+def test_a_message_of_no_file_has_no_place_in_its_error() -> None:
+    net = NetParameter(layer=[LayerParameter(name="new")], layers=[V1LayerParameter(name="old")])
+    with pytest.raises(ParseError, match=r"^a net is written either in .* first at an unknown line"):
+        upgrade_net(net, Lines.unknown())
+
+
 def test_solver_types_are_all_of_the_enum() -> None:
     assert list(SOLVER_TYPES) == SolverParameter.SolverType.keys()
 

@@ -149,10 +149,12 @@ def test_a_jpeg(tmp_path, picture):
 
 
 def test_what_is_no_image(tmp_path):
-    with pytest.raises(DataError, match=r"cannot read the image '.*none.jpg': No such file"):
+    with pytest.raises(DataError, match=r"Could not open or find file .*none\.jpg: No such file .*\)\.$"):
         caffe.io.load_image(str(tmp_path / "none.jpg"))
+    with pytest.raises(DataError, match=r"it is a folder|Is a directory"):
+        caffe.io.load_image(tmp_path)
     (tmp_path / "x.jpg").write_bytes(b"<html>")
-    with pytest.raises(DataError, match=r"'.*x.jpg' cannot be decoded: expected JPEG, PNG or BMP"):
+    with pytest.raises(DataError, match=r"image '.*x.jpg' cannot be decoded: expected JPEG, PNG or BMP"):
         caffe.io.load_image(tmp_path / "x.jpg")
     stream = streams.BytesIO()
     Image.new("RGB", (64, 64)).save(stream, "JPEG")

@@ -441,7 +441,7 @@ def test_what_was_opened_is_closed_in_the_end_and_when_a_net_fails(tmp_path):
     with pytest.raises(LayerError, match="produces 1 top"):
         solver_of(tmp_path, NET + bad, "test_iter: 1 test_interval: 1")
     assert Held.open == []
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match=r"Could not open file none\.caffemodel"):
         solver_of(tmp_path, NET + HELD, 'test_iter: 1 test_interval: 1 weights: "none.caffemodel"')
     assert Held.open == []
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 __all__ = ["HELPERS", "alias_caffe", "find_aliases"]
 
@@ -21,14 +24,18 @@ HELPERS = ("classifier", "coord_map", "detector", "draw", "io", "net_spec")
 _ROOT = __package__
 
 
-class _Aliases(MetaPathFinder, Loader):
-    """Finds modules under their other names."""
+class _Aliases:
+    """Finds modules under their other names: a finder and a loader, whose base classes take long to import."""
+
+    @property
+    def _loader(self) -> Loader:
+        return cast("Loader", self)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         home = _home(fullname)
-        return ModuleSpec(fullname, self, origin=home) if home else None
+        return ModuleSpec(fullname, self._loader, origin=home) if home else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(spec.origin or "")
@@ -39,7 +46,7 @@ class _Aliases(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """It has run already, under its own name."""
         spec = module.__spec__
-        if spec is not None and spec.loader is self:
+        if spec is not None and spec.loader is self._loader:
             module.__spec__ = spec.loader_state
 
 

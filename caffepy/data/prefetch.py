@@ -29,12 +29,13 @@ class Prefetcher(Generic[Batch]):
             once, for different positions. It must not hold on to this object, or it would never be collected.
         prepare: ``prepare(batch, step)``, called once before the fills of a batch.
         batch_size: records in a batch.
-        allocate: makes an empty batch; called at most ``depth`` times, each batch is then used again.
+        allocate: makes an empty batch; called at most ``depth`` times, each batch is then used again, the one that was
+            given back last first: memory that the cache still holds, and no more of it than the threads keep ahead.
         depth: how many batches there are at most, that of the last `get` included. With 1 nothing is made ahead.
         threads: how many threads fill.
 
-    An exception in ``prepare`` or ``fill`` surfaces in the `get` of that step: that of the lowest position, so it does
-    not depend on the threads. Threads end with `close`, with this object or with the interpreter.
+    An exception in ``allocate``, ``prepare`` or ``fill`` surfaces in the `get` of that step: that of the lowest
+    position, so it does not depend on the threads. Threads end with `close`, with this object or with the interpreter.
     """
 
     def __init__(
@@ -88,12 +89,12 @@ class Prefetcher(Generic[Batch]):
 
 
 class _Work(Generic[Batch]):
-    """A batch being made."""
+    """A batch being made; there is none until it is begun."""
 
     __slots__ = ("batch", "busy", "errors", "next", "prepared", "step")
 
-    def __init__(self, batch: Batch, step: int) -> None:
-        self.batch = batch
+    def __init__(self, step: int) -> None:
+        self.batch: Batch | None = None
         self.step = step
         self.next = 0
         self.busy = 0
@@ -117,7 +118,7 @@ class _Pool(Generic[Batch]):
         self._prepare = prepare
         self._batch_size = batch_size
         self._allocate = allocate
-        self._unallocated = depth
+        self._depth = self._unallocated = depth
         self._run = run
         self._lock = threading.Lock()
         self._work_to_do = threading.Condition(self._lock)
@@ -147,9 +148,10 @@ class _Pool(Generic[Batch]):
                     raise RuntimeError("the prefetcher was closed while a batch was awaited")
             self._works.popleft()
             if work.errors:
-                self._free.append(work.batch)
+                self._give_back(work)
                 self._expected = None
                 raise work.errors[min(work.errors)]
+            assert work.batch is not None
             self._taken = work.batch
             self._expected = step + 1
             return work.batch
@@ -160,19 +162,18 @@ class _Pool(Generic[Batch]):
             work.next = self._batch_size
         while any(work.busy for work in self._works):
             self._work_done.wait()
-        self._free += [work.batch for work in self._works]
+        for work in self._works:
+            self._give_back(work)
         self._works.clear()
+
+    def _give_back(self, work: _Work[Batch]) -> None:
+        if work.batch is not None:
+            self._free.append(work.batch)
 
     def _schedule(self) -> None:
         assert self._expected is not None
-        while self._free or self._unallocated:
-            if self._free:
-                batch = self._free.pop()
-            else:
-                batch = self._allocate()
-                self._unallocated -= 1
-            step = self._works[-1].step + 1 if self._works else self._expected
-            self._works.append(_Work(batch, step))
+        while len(self._works) < self._depth:
+            self._works.append(_Work(self._works[-1].step + 1 if self._works else self._expected))
         self._work_to_do.notify_all()
 
     def work(self) -> None:
@@ -182,14 +183,30 @@ class _Pool(Generic[Batch]):
             position = -1
             error: BaseException | None = None
             try:
-                if not positions and self._prepare is not None:
-                    self._prepare(work.batch, work.step)
+                batch = self._begin(work) if work.batch is None else work.batch
                 for position in positions:
-                    self._fill(work.batch, position, work.step * self._batch_size + position)
+                    self._fill(batch, position, work.step * self._batch_size + position)
             except BaseException as caught:
                 error = caught
             self._finish(work, position, error)
             del work, task, error
+
+    def _begin(self, work: _Work[Batch]) -> Batch:
+        """Give it a batch and prepare that. There is one: of ``depth`` works or fewer each takes one at most."""
+        with self._lock:
+            batch = self._free.pop() if self._free else None
+            self._unallocated -= batch is None
+        if batch is None:
+            try:
+                batch = self._allocate()
+            except BaseException:
+                with self._lock:
+                    self._unallocated += 1
+                raise
+        work.batch = batch
+        if self._prepare is not None:
+            self._prepare(batch, work.step)
+        return batch
 
     def _next_task(self) -> tuple[_Work[Batch], range] | None:
         """The earliest positions that nobody has begun; none are the batch's preparation, which comes alone."""

@@ -107,19 +107,42 @@ def test_a_batch_stays_as_it_is_until_the_next_get(make):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_never_more_batches_than_depth_and_all_of_them_used(make, depth):
+def test_never_more_batches_than_depth_and_all_of_them_used_by_threads_that_are_ahead(make, depth):
+    allocated, begun = [], []
+
+    def allocate():
+        allocated.append(Batch())
+        return allocated[-1]
+
+    def counted(batch, step):
+        begun.append(step)
+        prepare(batch, step)
+
+    prefetcher = make(prepare=counted, allocate=allocate, depth=depth, threads=4)
+    seen = set()
+    for turn, step in enumerate([*range(10), *range(5, 15)]):
+        seen.add(id(prefetcher.get(step)))
+        if turn != 10:
+            wait_until(lambda step=step: step + depth - 1 in begun[-depth:])
+    assert len(allocated) == depth
+    assert len(seen) == depth
+
+
+def test_threads_that_are_not_ahead_use_the_batch_that_was_given_back(make):
     allocated = []
 
     def allocate():
         allocated.append(Batch())
         return allocated[-1]
 
-    prefetcher = make(allocate=allocate, depth=depth, threads=4)
-    seen = set()
-    for step in [*range(20), *range(5, 15)]:
-        seen.add(id(prefetcher.get(step)))
-    assert len(allocated) == depth
-    assert len(seen) == depth
+    def slow(batch, position, ordinal):
+        time.sleep(0.003)
+        fill(batch, position, ordinal)
+
+    prefetcher = make(slow, allocate=allocate, depth=5, threads=1)
+    for step in range(12):
+        assert prefetcher.get(step).values == content(step)
+    assert len(allocated) <= 3
 
 
 def test_it_works_ahead_and_no_further_than_depth(make):
@@ -198,19 +221,25 @@ def test_an_error_in_prepare_surfaces_and_nothing_is_filled(make):
     assert prefetcher.get(2).values == content(2)
 
 
-def test_an_error_in_allocate_surfaces(make):
-    fails = [False, True]
+@pytest.mark.parametrize("step", [0, 1])
+def test_an_error_in_allocate_surfaces_at_the_step_that_it_was_for(make, step):
+    asked = []
 
     def allocate():
-        if fails and fails.pop(0):
+        asked.append(None)
+        if len(asked) == step + 1:
             raise MemoryError("no room")
         return Batch()
 
     prefetcher = make(allocate=allocate, depth=2)
+    prefetcher.start(0)
+    wait_until(lambda: len(asked) == 2)
+    for earlier in range(step):
+        assert prefetcher.get(earlier).values == content(earlier)
     with pytest.raises(MemoryError, match="no room"):
-        prefetcher.get(0)
-    assert prefetcher.get(0).values == content(0)
-    assert prefetcher.get(1).values == content(1)
+        prefetcher.get(step)
+    assert prefetcher.get(step).values == content(step)
+    assert prefetcher.get(step + 1).values == content(step + 1)
 
 
 def test_close_ends_the_threads_and_is_harmless_twice(make):

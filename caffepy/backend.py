@@ -154,6 +154,19 @@ class Backend(ABC):
         """Bytes that may still be taken on this device; the largest integer where that is not known."""
 
     @abstractmethod
+    def available_host_memory(self) -> int:
+        """The same of the host's memory, where batches are made ahead; on the CPU it is the same memory."""
+
+    def budgets(self) -> tuple[Budget, Budget]:
+        """What a net may take of the device's memory and of the host's: one and the same where that is one memory."""
+        budget = Budget(self.available_memory())
+        return budget, budget
+
+    def host_empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """An uninitialised array on the host, from where the ops ``Upload`` and ``Transform`` read best."""
+        return np.empty(shape, dtype)
+
+    @abstractmethod
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         """``host`` on this device as ``dtype`` (the backend's own unless given)."""
 
@@ -193,9 +206,9 @@ class Budget:
     writes too much. So a net that does not fit is refused while it is built, before the first large array.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, available: int) -> None:
         #: Bytes that there were when the net was begun.
-        self.available = backend.available_memory()
+        self.available = available
         #: Bytes that are needed so far.
         self.taken = 0
 

@@ -41,7 +41,8 @@ class LayerContext:
         allow_python_layers: whether a prototxt may name a Python module to import.
         fill_params: whether learnable blobs get their initial values; a net that takes all of them from elsewhere
             saves the time and, until they are written, the memory.
-        budget: the memory that the net's layers may take; None does not count.
+        budget: the memory that the net's layers may take on the device; None does not count.
+        host_budget: the same on the host.
     """
 
     backend: Backend
@@ -52,6 +53,7 @@ class LayerContext:
     allow_python_layers: bool = False
     fill_params: bool = True
     budget: Budget | None = None
+    host_budget: Budget | None = None
 
 
 class Layer(ABC):
@@ -161,9 +163,16 @@ class Layer(ABC):
         Raises:
             LayerError: there is not so much memory for the net.
         """
-        if self.context.budget is not None:
+        self._take(self.context.budget, size, what, meanwhile)
+
+    def take_host_memory(self, size: int, what: str) -> None:
+        """The same of memory on the host, whatever the device."""
+        self._take(self.context.host_budget, size, what)
+
+    def _take(self, budget: Budget | None, size: int, what: str, meanwhile: int = 0) -> None:
+        if budget is not None:
             try:
-                self.context.budget.take(size, what, meanwhile)
+                budget.take(size, what, meanwhile)
             except BackendError as error:
                 raise self.error(str(error)) from None
 

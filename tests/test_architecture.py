@@ -52,13 +52,13 @@ def _contracts() -> dict[str, dict]:
 
 #: Contract -> (the field that lists all modules but some, those some).
 COMPLETE = {
-    "cpu imports backend, labels, random and errors only": (
+    "cpu imports backend, labels, host_memory, random and errors only": (
         "forbidden_modules",
-        {"cpu", "backend", "labels", "random", "errors"},
+        {"cpu", "backend", "labels", "host_memory", "random", "errors"},
     ),
-    "gpu imports backend, labels, random and errors only": (
+    "gpu imports backend, labels, host_memory, random and errors only": (
         "forbidden_modules",
-        {"gpu", "backend", "labels", "random", "errors"},
+        {"gpu", "backend", "labels", "host_memory", "random", "errors"},
     ),
     "data imports proto, random and errors only": ("forbidden_modules", {"data", "proto", "random", "errors"}),
     "proto imports errors only": ("forbidden_modules", {"proto", "errors"}),

@@ -12,10 +12,10 @@ import numpy as np
 
 import caffepy.cpu as ops
 from caffepy.backend import SMALLER, Array, Backend
-from caffepy.cpu._memory import available_memory
 from caffepy.cpu._parallel import Workers
 from caffepy.cpu._stream import FastStream
 from caffepy.errors import BackendError
+from caffepy.host_memory import available_memory
 from caffepy.random import Stream
 
 __all__ = ["CpuBackend"]
@@ -64,6 +64,9 @@ class CpuBackend(Backend):
 
     def available_memory(self) -> int:
         return available_memory()
+
+    def available_host_memory(self) -> int:
+        return self.available_memory()
 
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         return np.ascontiguousarray(host, dtype or self.dtype)

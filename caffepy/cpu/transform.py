@@ -59,7 +59,7 @@ class Transform:
 
         Args:
             x: (N, C, h, w) uint8 or float32; or (N, h, w) uint32, a colour pixel each, red in the low byte and blue in
-                the third, which become channels 2 and 0.
+                the third, which become channels 2 and 0. It may be overwritten after `wait`.
             h_off: (N,), rows of the image above the crop.
             w_off: (N,), columns of the image left of it.
             mirror: (N,).
@@ -91,6 +91,9 @@ class Transform:
             kernels, args = (_words_image_mean, _planes_image_mean), (h_off, w_off, mean, shifts)
         run: Callable[..., None] = kernels[x.ndim == 4]
         self._workers.run(images, lambda first, last, worker: run(first, last, x, mirror, *args, self._scale, out))
+
+    def wait(self) -> None:
+        """Until the x of the last `forward` may be overwritten: it may already."""
 
 
 # An unsigned index cannot be negative, so numba adds no test for wrapping round and the mirrored loops vectorise too.

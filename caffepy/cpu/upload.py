@@ -25,5 +25,8 @@ class Upload:
         """Nothing to prepare."""
 
     def forward(self, x: NDArray[Any], out: Array) -> None:
-        """``out``, of x's shape, is overwritten; x is free for other use at once."""
+        """``out``, of x's shape, is overwritten; x may be overwritten after `wait`."""
         out[...] = x
+
+    def wait(self) -> None:
+        """Until the x of the last `forward` may be overwritten: it may already."""

@@ -13,13 +13,14 @@ import cupy
 import numpy as np
 
 import caffepy.gpu as ops
-from caffepy.backend import Array, Backend, Counter, LossScale, Recorder
+from caffepy.backend import Array, Backend, Budget, Counter, LossScale, Recorder
 from caffepy.errors import BackendError
 from caffepy.gpu._deferred import Deferred
 from caffepy.gpu._kernels import Kernels
 from caffepy.gpu._loss_scale import DeviceLossScale
 from caffepy.gpu._open import check_capability, check_device
 from caffepy.gpu._recorder import GraphRecorder
+from caffepy.host_memory import available_memory
 
 __all__ = ["GpuBackend"]
 
@@ -118,6 +119,22 @@ class GpuBackend(Backend):
         free: int = cupy.cuda.runtime.memGetInfo()[0]
         # What CuPy's pool holds and nobody uses is ours too.
         return free + int(cupy.get_default_memory_pool().free_bytes())
+
+    def available_host_memory(self) -> int:
+        return available_memory()
+
+    def budgets(self) -> tuple[Budget, Budget]:
+        return Budget(self.available_memory()), Budget(self.available_host_memory())
+
+    def host_empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        size = math.prod(shape)
+        self.use()
+        try:
+            pinned = cupy.cuda.alloc_pinned_memory(size * dtype.itemsize)
+        except cupy.cuda.runtime.CUDARuntimeError:
+            # A machine has less memory that can be pinned than memory; what is not pinned is copied once more.
+            return np.empty(shape, dtype)
+        return np.frombuffer(pinned, dtype, size).reshape(shape)
 
     def asarray(self, host: np.ndarray[Any, Any], dtype: Any = None) -> Array:
         self.use()

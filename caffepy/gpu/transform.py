@@ -56,7 +56,7 @@ class Transform:
             self._image_mean = backend.asarray(mean, np.float32)
 
     def plan(self, x_shape: tuple[int, ...]) -> None:
-        """Reserve room for a batch of bytes, or of words, on the host and on the device; one of floats comes to more.
+        """Reserve room for a batch of bytes, or of words, on the device; one of floats comes to more.
 
         ``x_shape`` is (N, C, h, w), or (N, h, w) for words.
         """
@@ -79,7 +79,7 @@ class Transform:
 
         Args:
             x: (N, C, h, w) uint8 or float32; or (N, h, w) uint32, a colour pixel each, red in the low byte and blue in
-                the third, which become channels 2 and 0. On the host, and free to be overwritten afterwards.
+                the third, which become channels 2 and 0. On the host; it may be overwritten after `wait`.
             h_off: (N,), rows of the image above the crop.
             w_off: (N,), columns of the image left of it.
             mirror: (N,).
@@ -103,6 +103,10 @@ class Transform:
             _KERNELS[x.dtype.name], x.size, pixels, batch, where, numbers, self._image_mean, self._scale, out
         )
         self._upload.done()
+
+    def wait(self) -> None:
+        """Until the x of the last `forward` may be overwritten."""
+        self._upload.wait()
 
     def _offset(
         self,

@@ -30,8 +30,12 @@ class Upload:
         self._copies.reserve(math.prod(shape) * self._dtype.itemsize)
 
     def forward(self, x: NDArray[Any], out: Array) -> None:
-        """``out``, of x's shape, is overwritten; x is free for other use at once."""
+        """``out``, of x's shape, is overwritten; x may be overwritten after `wait`."""
         if x.size:
             (sent,) = self._copies.send(np.asarray(x, self._dtype))
             out[...] = sent.reshape(out.shape)
             self._copies.done()
+
+    def wait(self) -> None:
+        """Until the x of the last `forward` may be overwritten."""
+        self._copies.wait()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from caffepy.backend import Array
 from caffepy.blob import Blob
-from caffepy.data.reader import Allocate, ordinary_memory
+from caffepy.data.reader import Allocate
 from caffepy.errors import CaffepyError, DataError
 from caffepy.layer import Layer
 
@@ -54,7 +54,8 @@ class BatchLayer(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.reader: Batches | None = None
-        self.uploads = [self.ops.Upload(self.backend) for _ in top]
+        #: What puts a batch into each top.
+        self.uploads: list[Any] = [self.ops.Upload(self.backend) for _ in top]
         self.closed = False
         self.resources = ExitStack()
         try:
@@ -62,7 +63,9 @@ class BatchLayer(Layer):
             self.resources.callback(self.reader.close)
             for blob, shape in zip(top, self.reader.shapes, strict=False):
                 blob.reshape(*shape)
-            self.take_memory(self.reader.depth * self.reader.batch_bytes, f"{self.reader.depth} batches made ahead")
+            self.take_host_memory(
+                self.reader.depth * self.reader.batch_bytes, f"{self.reader.depth} batches made ahead"
+            )
         except BaseException:
             self.close()
             raise
@@ -81,9 +84,9 @@ class BatchLayer(Layer):
 
         def make(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
             size = dtype.itemsize * math.prod(shape)
-            if size > backend.available_memory():
+            if size > backend.available_host_memory():
                 raise DataError(f"{where}out of memory: a batch of {' x '.join(map(str, shape))} is {size:,} bytes.")
-            return ordinary_memory(shape, dtype)
+            return backend.host_empty(shape, dtype)
 
         return make
 
@@ -108,6 +111,9 @@ class BatchLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if self.reader is None or self.closed:
             raise self.error("the layer is closed; make the net anew to go on reading.")
+        for upload in self.uploads:
+            # The memory of the batch before is used again.
+            upload.wait()
         self.show(self.reader.get(self.context.counter.value), top)
 
     def show(self, batch: Any, top: list[Blob]) -> None:

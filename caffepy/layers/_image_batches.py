@@ -31,7 +31,7 @@ class ImageBatchLayer(BatchLayer):
         self.images, self.transform = images, transform
         #: Which images the last pass showed, by number.
         self.shown: NDArray[np.int64] = np.empty(0, np.int64)
-        self.pixels = self.ops.Transform(self.backend, transform.mean, transform.scale)
+        self.uploads[0] = self.ops.Transform(self.backend, transform.mean, transform.scale)
         return RecordReader(
             images,
             transform,
@@ -49,12 +49,12 @@ class ImageBatchLayer(BatchLayer):
     def show(self, batch: Batch, top: list[Blob]) -> None:
         self.shown = batch.records
         top[0].reshape(*batch.shape)
-        self.pixels.plan(batch.shape)
-        out = top[0].data
-        self.pixels.forward(batch.pixels, batch.h_off, batch.w_off, batch.mirror, batch.shift, out)
+        pixels, out = self.uploads[0], top[0].data
+        pixels.plan(batch.pixels.shape)
+        pixels.forward(batch.pixels, batch.h_off, batch.w_off, batch.mirror, batch.shift, out)
         for position, crop in batch.others.items():
             one = slice(position, position + 1)
             shift = None if batch.shift is None else batch.shift[one]
-            self.pixels.forward(crop[None], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one])
+            pixels.forward(crop[None], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one])
         if len(top) > 1:
             self.put(batch.label, top, 1)

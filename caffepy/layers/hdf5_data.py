@@ -46,5 +46,5 @@ class HDF5Data(BatchLayer):
                 layer_name=self.name,
                 shuffle=param.shuffle,
             )
-        self.take_memory(rows.held_bytes, "files read whole")
+        self.take_host_memory(rows.held_bytes, "files read whole")
         return RowReader(rows, param.batch_size, str(self.error("")))

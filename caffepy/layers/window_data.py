@@ -45,7 +45,7 @@ class WindowData(BatchLayer):
             settings = window_settings(param, transform)
             file = read_window_file(param.source, param.fg_threshold, param.bg_threshold)
             if param.cache_images:
-                self.take_memory(cached_bytes(file.images, param.root_folder), "image files in memory")
+                self.take_host_memory(cached_bytes(file.images, param.root_folder), "image files in memory")
             images = WindowImages(file.images, param.root_folder, cache=param.cache_images)
         return WindowReader(
             file,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable
 from types import TracebackType
 from typing import TypeAlias
 
-from caffepy.backend import Array, Backend, Budget, Counter, LossScale
+from caffepy.backend import Array, Backend, Counter, LossScale
 from caffepy.blob import Blob
 from caffepy.data.options import DataOptions
 from caffepy.devices import get_backend
@@ -88,7 +88,7 @@ class Net:
         self.counter = Counter()
         context = LayerContext(
             self.backend, phase, seed, self.counter, data or DataOptions(), allow_python_layers, fill_params,
-            Budget(self.backend) if check_memory else None,
+            *(self.backend.budgets() if check_memory else ()),
         )  # fmt: skip
         if note := ignored_note(param, lines):
             _log.info("%s", note)

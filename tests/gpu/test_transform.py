@@ -51,23 +51,70 @@ def test_twins(cpu, gpu, kind, mean, noise):
     np.testing.assert_allclose(b, a, rtol=0, atol=2e-6 if noise and mean == "image" else 0)
 
 
-def test_pixels_may_be_overwritten_at_once(cpu, gpu):
+@pytest.mark.parametrize("memory", ["any", "pinned"])
+def test_pixels_may_be_overwritten_after_a_wait(cpu, gpu, memory):
     """As the threads that decode do: what was given counts, however far behind the device is."""
     shape = (2, 3, 40, 50)
 
     def run(backend):
         op = backend.ops.Transform(backend, np.float32([1, 2, 3]), 0.5)
         op.plan(shape)
-        x, nowhere, outs = np.empty(shape, np.uint8), np.zeros(2, np.int64), []
+        x = np.empty(shape, np.uint8) if memory == "any" else backend.host_empty(shape, np.dtype(np.uint8))
+        nowhere, outs = np.zeros(2, np.int64), []
         for turn in range(7):
+            op.wait()
             x[...] = np.random.default_rng(turn).integers(0, 256, shape)
             outs.append(backend.empty(shape))
             op.forward(x, nowhere, nowhere, np.array([turn % 2, 1], bool), None, outs[-1])
+        op.wait()
         x[...] = 0
         return outs
 
     for a, b in zip(*both(run, cpu, gpu), strict=True):
         np.testing.assert_array_equal(b, a)
+
+
+def test_pinned_pixels_are_copied_from_where_they_are(gpu, monkeypatch):
+    from caffepy.gpu._upload import _Slot
+
+    staged = []
+    stage = _Slot._staged
+
+    def noted(self, arrays, places, size):
+        staged.append(size)
+        return stage(self, arrays, places, size)
+
+    monkeypatch.setattr(_Slot, "_staged", noted)
+    x, shape = batch("words")
+    pinned = gpu.host_empty(x.shape, x.dtype)
+    pinned[...] = x
+    op = gpu.ops.Transform(gpu, np.float32([1, 2, 3]), 1.0)
+    op.plan(x.shape)
+    outs = [gpu.empty(shape) for _ in range(2)]
+    for pixels, out in zip((pinned, x), outs, strict=True):
+        op.forward(pixels, H_OFF, W_OFF, MIRROR, None, out)
+    # Beside the pixels there are where they lie and what is subtracted, each padded.
+    assert staged == [512, 512 + -(-x.nbytes // 256) * 256]
+    np.testing.assert_array_equal(gpu.to_host(outs[0]), gpu.to_host(outs[1]))
+
+
+def test_what_is_forgotten_is_not_given_to_others_while_it_is_copied(gpu):
+    """A batch's memory goes back to the pool with the batch."""
+    import cupy
+
+    shape = (1, 1, 60, 60)
+    op = gpu.ops.Transform(gpu, None, 1.0)
+    nowhere, out = np.zeros(1, np.int64), gpu.empty(shape)
+    op.plan(shape)
+    x = gpu.host_empty(shape, np.dtype(np.uint8))
+    x[...] = 7
+    op.forward(x, nowhere, nowhere, nowhere > 0, None, out)
+    size = x.size
+    del x
+    theirs = [cupy.cuda.alloc_pinned_memory(size) for _ in range(4)]
+    for memory in theirs:
+        np.frombuffer(memory, np.uint8)[...] = 99
+    assert (gpu.to_host(out) == 7).all()
 
 
 def test_other_sizes_and_kinds_in_turn(cpu, gpu):

@@ -20,6 +20,12 @@ def data_net(backend, text, phase=caffe_pb2.TEST, dtype="float32", seed=2, **opt
     )
 
 
+def limit_memory(monkeypatch, backend, size):
+    """Let the device ``backend``, and the host, have ``size`` bytes that may be taken."""
+    for name in ("available_memory", "available_host_memory"):
+        monkeypatch.setattr(type(get_backend(backend)), name, lambda self: size)
+
+
 def data_threads():
     """How many threads make batches; those that compute are the backend's, and stay."""
     return sum(thread.name.startswith("caffepy-data") for thread in threading.enumerate())

@@ -195,6 +195,17 @@ def test_waiting_is_measured(backend, database):
     assert made.layers[0].wait_seconds == waited
 
 
+def test_a_batch_is_given_back_only_after_it_was_copied(backend, database, monkeypatch):
+    made = net(backend, database)
+    layer, events = made.layers[0], []
+    for upload in layer.uploads:
+        monkeypatch.setattr(upload, "wait", lambda: events.append("wait"), raising=False)
+    get = layer.reader.get
+    monkeypatch.setattr(layer.reader, "get", lambda step: events.append("get") or get(step))
+    made.forward()
+    assert events == ["wait", "wait", "get"]
+
+
 def test_close_ends_threads_and_reading(backend, database):
     before = data_threads()
     made = net(backend, database, threads=2)

@@ -13,7 +13,7 @@ from caffepy.data.row_order import RowOrder
 from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
-from tests.layers.data_nets import data_net, equal, passes
+from tests.layers.data_nets import data_net, equal, limit_memory, passes
 
 COUNTS = (4, 1, 6)
 TOTAL = sum(COUNTS)
@@ -302,7 +302,7 @@ def test_hostile_files(backend, folder, make, match):
     ],
 )
 def test_declared_sizes(backend, tmp_path, monkeypatch, shape, fields, match):
-    monkeypatch.setattr("caffepy.cpu.backend.CpuBackend.available_memory", lambda self: 1 << 30)
+    limit_memory(monkeypatch, backend, 1 << 30)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for name, size in (("data", shape), ("label", shape[:1])):
             file.create_dataset(name, size, "f4", chunks=(1,) * len(size), maxshape=(None,) * len(size))

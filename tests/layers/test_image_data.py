@@ -14,7 +14,7 @@ from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
 from caffepy.proto.read import parse_net
-from tests.layers.data_nets import data_net, data_threads, equal, passes
+from tests.layers.data_nets import data_net, data_threads, equal, limit_memory, passes
 
 COUNT = 7
 IMAGES = np.random.default_rng(1).integers(0, 256, (COUNT, 3, 6, 5), dtype=np.uint8)
@@ -241,7 +241,7 @@ def test_hostile_lists(backend, folder, content, match):
 def test_memory_that_larger_images_would_take(backend, folder, monkeypatch):
     Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(folder / "png" / "1.png")
     with net(backend, folder, "") as made:
-        monkeypatch.setattr(type(made.backend), "available_memory", lambda self: 4 * 90 * 90 - 1)
+        limit_memory(monkeypatch, backend, 4 * 90 * 90 - 1)
         made.forward()
         with pytest.raises(
             DataError, match=r"layer 'd' \(ImageData\): out of memory: a batch of 1 x 90 x 90 is 32,400"

@@ -12,13 +12,12 @@ from PIL import Image
 from caffepy.data.mean import write_mean
 from caffepy.data.window_crop import place_window
 from caffepy.data.window_file import read_window_file
-from caffepy.devices import get_backend
 from caffepy.errors import CaffepyError, DataError, LayerError
 from caffepy.proto import caffe_pb2
 from caffepy.proto.ignored import ignored_note
 from caffepy.proto.read import parse_net
 from caffepy.random import Stream
-from tests.layers.data_nets import data_net, equal, passes
+from tests.layers.data_nets import data_net, equal, limit_memory, passes
 from tests.reference.window import window_crop
 
 SIZES = [(30, 40), (25, 17), (33, 21)]
@@ -288,7 +287,7 @@ def test_surroundings_may_be_outside(backend, folder):
 )
 def test_refusals(backend, folder, fields, transform, match, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("caffepy.cpu.backend.CpuBackend.available_memory", lambda self: 1 << 30)
+    limit_memory(monkeypatch, backend, 1 << 30)
     for name, mean in (("M", MEAN), ("wide", MEAN[:, :12, :15]), ("gray", np.ones((1, 20, 20), np.float32))):
         write_mean(name, np.ascontiguousarray(mean))
     before = threading.active_count()
@@ -299,7 +298,7 @@ def test_refusals(backend, folder, fields, transform, match, monkeypatch):
 
 def test_a_cache_counts_as_memory(backend, folder, monkeypatch):
     size = sum((folder / f"{i}.png").stat().st_size for i in range(3))
-    monkeypatch.setattr(type(get_backend(backend)), "available_memory", lambda self: size - 1)
+    limit_memory(monkeypatch, backend, size - 1)
     with pytest.raises(CaffepyError, match=f"layer 'd' .*image files in memory needs {size:,} bytes"):
         net(backend, folder, f"{FIELDS} cache_images: true")
 

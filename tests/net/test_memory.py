@@ -100,7 +100,7 @@ def test_memory_that_an_op_asks_for_names_its_layer(monkeypatch):
 
 
 def test_a_budget_says_what_is_taken():
-    budget = Budget(get_backend())
+    budget = Budget(get_backend().available_memory())
     budget.available = 10
     budget.take(4, "a")
     with pytest.raises(BackendError, match="b needs 7 bytes, 4 are needed by what comes before it, and 10 are avail"):

@@ -128,4 +128,7 @@ def _joins(entry: Entry, forward_only: bool) -> bool:
         return False
     if layer.type == "BatchNorm":
         return bool(layer.use_global_stats)
-    return layer.type == "Scale" and layer.blobs[0].shape == entry.top[0].shape[1:2] and layer.given_axis in (1, -3)
+    top = entry.top[0]
+    if layer.type != "Scale" or layer.blobs[0].shape != top.shape[1:2]:
+        return False
+    return bool(layer.axis(top, layer.given_axis) == 1)

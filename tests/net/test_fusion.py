@@ -113,6 +113,16 @@ def test_float64_is_as_exact_as_before(make):
     np.testing.assert_allclose(result(net), layer_by_layer(net), rtol=1e-12, atol=1e-12)
 
 
+def test_an_axis_counted_from_the_end_is_that_of_the_channels_or_not(make):
+    volumes = "layer { name: 'data' type: 'Input' top: 'data' input_param { shape { %s } } } "
+    volumes %= " ".join(f"dim: {size}" for size in (2, 6, 5, 4, 3))
+    for axis, found in ((-3, []), (-4, ["scale"])):
+        scale = f"layer {{ name: 'scale' type: 'Scale' bottom: 'y' top: 'y' scale_param {{ axis: {axis} }} }} "
+        net = make(volumes + conv("num_output: 5 kernel_size: 1") + scale)
+        assert joined(net) == found
+        np.testing.assert_allclose(result(net), layer_by_layer(net), rtol=1e-4, atol=2e-5)
+
+
 def test_numbers_that_change_between_passes_count(make):
     net = make(INPUT % (2, 9, 9) + conv(CONVOLUTIONS["3x3"]) + BATCH_NORM + SCALE)
     before = result(net)

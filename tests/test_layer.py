@@ -10,7 +10,7 @@ import pytest
 
 import caffepy
 from caffepy.devices import get_backend
-from caffepy.errors import LayerError, NetError
+from caffepy.errors import DataError, LayerError, NetError
 from caffepy.layer import Layer, LayerContext, _registry, get_layer_class, layer_types, register_layer
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
@@ -174,3 +174,13 @@ def test_labels_have_no_gradient():
     assert [base.can_propagate(i) for i in range(3)] == [True] * 3
     layer = loss(caffe_pb2.LayerParameter(name="l"), LayerContext(get_backend("cpu"), caffepy.TRAIN))
     assert [layer.can_propagate(i) for i in range(2)] == [True, False]
+
+
+def test_errors_of_what_knows_no_layer_get_its_name():
+    layer = _layer()
+    with pytest.raises(LayerError, match=r"^net\.prototxt:7: layer 'one' \(Mine\): what is wrong$"), layer.named():
+        raise LayerError("what is wrong")
+    with pytest.raises(DataError, match=r"^net\.prototxt:7: layer 'one' \(Mine\): no file$"), layer.named(DataError):
+        raise DataError("no file")
+    with pytest.raises(DataError, match=r"^another$"), layer.named():
+        raise DataError("another")

@@ -175,25 +175,18 @@ def _run(net: Net, iterations: int, after: Callable[[int], None]) -> tuple[float
     """The mean loss and the mean of each number that the net puts out; logs those of each batch."""
     import numpy as np
 
-    from caffepy.solver.observer import Output
+    from caffepy.solver.outputs import named, values
 
-    names = [name for name in net.outputs for _ in range(net.blobs[name].count)]
-    total = np.zeros(len(names))
-    loss = 0.0
+    total, loss = np.zeros(()), 0.0
     for i in range(iterations):
         net.forward()
-        values = [net.backend.to_host(net.blobs[name].data).reshape(-1) for name in net.outputs]
-        batch = np.concatenate(values).astype(np.float64) if values else total
+        batch = values(net)
         loss += net.loss()
         total = total + batch
-        for name, value in zip(names, batch, strict=True):
-            _log.info("Batch %d, %s = %g", i, name, value)
+        for output in named(net, batch):
+            _log.info("Batch %d, %s = %g", i, output.name, output.value)
         after(i)
-    weights = net.loss_weights
-    means = total / iterations
-    return loss / iterations, [
-        Output(name, float(value), weights[name]) for name, value in zip(names, means, strict=True)
-    ]
+    return loss / iterations, named(net, total / iterations)
 
 
 def _about(

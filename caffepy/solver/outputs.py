@@ -19,8 +19,6 @@ def values(net: Net) -> NDArray[np.float64]:
 
 def named(net: Net, numbers: NDArray[np.float64]) -> list[Output]:
     """``numbers``, in the order of `values`, with the blobs' names and what they add to the loss."""
-    weights = {
-        name: weight for entry in net.entries for name, weight in zip(entry.top_names, entry.loss_weights, strict=True)
-    }
+    weights = net.loss_weights
     names = [name for name in net.outputs for _ in range(net.blobs[name].count)]
     return [Output(name, float(number), weights[name]) for name, number in zip(names, numbers, strict=True)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +77,9 @@ def _show(result: Result, boxes: bool, form: str, left_out: int) -> None:
 
 
 def _per_image(result: Result, names: list[str], boxes: bool) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["image", "ground_truth", "right_label", *(["right_box"] if boxes else [])])
-    for one in result.outcomes:
-        # Counted from 1, as lines are.
-        writer.writerow([one.image + 1, names[one.image], one.label, *([one.box] if boxes else [])])
-    return out.getvalue()
+    from caffepy.evaluation.csv_text import csv_text
+
+    header = ["image", "ground_truth", "right_label", *(["right_box"] if boxes else [])]
+    # Counted from 1, as lines are.
+    rows = ([one.image + 1, names[one.image], one.label, *([one.box] if boxes else [])] for one in result.outcomes)
+    return csv_text(header, rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caffepy.evaluation.csv_text import csv_text
 from caffepy.evaluation.labels import class_name
 from caffepy.evaluation.top import top_classes
 from caffepy.net import Net
@@ -67,13 +66,12 @@ def to_text(classes: Classes, labels: list[str] | None, count: int) -> str:
 
 def to_csv(classes: Classes, labels: list[str] | None, count: int) -> str:
     """A line for each of the best classes of each file: file, rank, class, label, and the score by its kind."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["file", "rank", "class", "label", classes.kind])
-    for file, best in zip(classes.files, classes.top(count), strict=True):
-        for rank, (number, value) in enumerate(best, 1):
-            writer.writerow([file, rank, number, class_name(labels, number), f"{value:.6g}"])
-    return out.getvalue()
+    rows = (
+        [file, rank, number, class_name(labels, number), f"{value:.6g}"]
+        for file, best in zip(classes.files, classes.top(count), strict=True)
+        for rank, (number, value) in enumerate(best, 1)
+    )
+    return csv_text(["file", "rank", "class", "label", classes.kind], rows)
 
 
 def to_json(classes: Classes, labels: list[str] | None, count: int) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from caffepy.drawing.confusion import confusion_picture
 from caffepy.errors import DataError
+from caffepy.evaluation.csv_text import csv_text
 from caffepy.evaluation.labels import class_name
 from caffepy.evaluation.predictions import Predictions
 from caffepy.proto.files import atomic_write
@@ -164,40 +163,32 @@ def _json(report: Report, about: dict[str, Any]) -> str:
 
 
 def _images(predictions: Predictions, labels: list[str] | None, record_name: Callable[[int], str]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     kept = predictions.top.shape[1]
     names = ["label_name"] if labels else []
-    writer.writerow(
-        ["number", "record", "label", *names, "right", "place"]
-        + [f"class{i + 1}" for i in range(kept)]
-        + [f"probability{i + 1}" for i in range(kept)]
-    )
+    header = ["number", "record", "label", *names, "right", "place"]
+    header += [f"{what}{i + 1}" for what in ("class", "probability") for i in range(kept)]
     columns = (predictions.records, predictions.labels, predictions.ranks, predictions.top, predictions.probabilities)
-    for record, label, rank, top, values in zip(*(column.tolist() for column in columns), strict=True):
-        writer.writerow(
-            [record, record_name(record), label]
-            + ([class_name(labels, label)] if labels else [])
-            + [int(rank == 1), rank, *top, *(f"{value:.6g}" for value in values)]
-        )
-    return out.getvalue()
+    rows = (
+        [record, record_name(record), label]
+        + ([class_name(labels, label)] if labels else [])
+        + [int(rank == 1), rank, *top, *(f"{value:.6g}" for value in values)]
+        for record, label, rank, top, values in zip(*(column.tolist() for column in columns), strict=True)
+    )
+    return csv_text(header, rows)
 
 
 def _classes(report: Report, labels: list[str] | None) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     top5 = ["right_top5"] if report.top5 is not None else []
-    writer.writerow(
-        ["class", "name", "images", "right", "accuracy", *top5, "predicted", "precision", "mistaken_for", "times"]
-    )
+    header = ["class", "name", "images", "right", "accuracy", *top5, "predicted", "precision", "mistaken_for", "times"]
+    rows = []
     for one in report.classes:
         mistaken, times = one.mistaken_for or (None, 0)
-        writer.writerow(
+        rows.append(
             [one.number, one.name, one.images, one.right, _share(one.accuracy)]
             + ([one.right_top5] if top5 else [])
             + [one.predicted, _share(one.precision), "" if mistaken is None else class_name(labels, mistaken), times]
         )
-    return out.getvalue()
+    return csv_text(header, rows)
 
 
 def _share(value: float) -> str:
@@ -205,9 +196,5 @@ def _share(value: float) -> str:
 
 
 def _matrix(matrix: NDArray[np.int64], names: list[str]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["true \\ predicted", *names])
-    for name, row in zip(names, matrix.tolist(), strict=True):
-        writer.writerow([name, *row])
-    return out.getvalue()
+    rows = ([name, *row] for name, row in zip(names, matrix.tolist(), strict=True))
+    return csv_text(["true \\ predicted", *names], rows)

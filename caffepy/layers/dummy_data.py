@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-
 from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.errors import LayerError

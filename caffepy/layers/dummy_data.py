@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.errors import LayerError
 from caffepy.filler import fill
@@ -80,7 +78,7 @@ class DummyData(Layer):
         """The tops that are other ones in each pass."""
         return [i for i in range(len(top)) if self.fillers[i].type != "constant"]
 
-    def _values(self, index: int, blob: Blob) -> NDArray[np.floating]:
+    def _values(self, index: int, blob: Blob) -> Array:
         try:
             return fill(self.fillers[index], blob.shape, self.stream("data", index), self.context.counter.value)
         except LayerError as error:

@@ -46,13 +46,14 @@ class Cost:
         )
 
 
-def _cost(entry: Entry) -> Cost:
+def _cost(entry: Entry, joined: bool) -> Cost:
+    """``joined``: forward it is done by the convolution before it, and moves nothing."""
     layer = entry.layer
     products = 2 * multiply_adds(entry)
     bottom = [prod(blob.shape) for blob in entry.bottom]
     top = sum(prod(blob.shape) for blob in entry.top)
     weights = sum(prod(blob.shape) for blob in layer.blobs)
-    forward = sum(bottom) + top + weights
+    forward = 0 if joined else sum(bottom) + top + weights
     # The tops' diffs and what forward read; the bottoms' diffs; weights' diffs are read, added to and written.
     down = sum(size for size, needed in zip(bottom, entry.propagate_down, strict=True) if needed)
     backward = (top + sum(bottom) + down + weights + 2 * weights) if entry.need_backward else 0
@@ -63,7 +64,9 @@ def _cost(entry: Entry) -> Cost:
 def costs(batch: int) -> list[Cost]:
     """Of each layer of AlexNet, and of the update."""
     net = Net(benchmark_net("alexnet", batch), caffe_pb2.TRAIN, fill_params=False, check_memory=False)
-    rows = [_cost(entry) for entry in net.entries if entry.layer.type not in _FREE]
+    joined = net.fusion.begin(0, len(net.entries) - 1)
+    net.fusion.end()
+    rows = [_cost(entry, i in joined) for i, entry in enumerate(net.entries) if entry.layer.type not in _FREE]
     weights = sum(param.blob.count for param in net.learnable_params)
     return [*rows, Cost("update", "SGD", (0, 0), (_VALUE * 6 * weights, 0))]
 

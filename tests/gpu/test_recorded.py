@@ -194,13 +194,14 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss"
 """
 
 
-def test_layers_are_joined_and_go_by_the_numbers_of_now(gpu, monkeypatch):
+def test_layers_are_joined_and_go_by_the_numbers_of_now(gpu, monkeypatch, caplog):
     """A recording holds where numbers of BatchNorm and Scale are, not what they were."""
     plain, other = _net(gpu, FROZEN), _net(gpu, FROZEN)
     for name in ("bn", "scale", "relu", "relu2"):
         monkeypatch.setattr(other.layer_dict[name], "forward", None)
     recorded = Recorded(other)
     losses = []
+    caplog.set_level(logging.INFO, "caffepy")
     for number in range(6):
         for net in (plain, other):
             _feed(net, 1)
@@ -215,3 +216,4 @@ def test_layers_are_joined_and_go_by_the_numbers_of_now(gpu, monkeypatch):
             np.testing.assert_array_equal(a, b)
         losses.append(plain.loss())
     assert len(set(losses)) == 6
+    assert "Recorded as a CUDA graph: forward, loss, backward." in caplog.messages

@@ -250,19 +250,24 @@ def test_updates_by_hand_are_told_of_too(tmp_path, backend, caplog):
     """Passes of a script's own, between which no loss is ever fetched."""
     caplog.set_level(logging.INFO, "caffepy")
     (plain, _), (recorded, _) = _two(tmp_path, backend, "clip_gradients: 0.01")
-    lines = []
+    lines, norms = [], []
     for solver in (plain, recorded):
         caplog.clear()
+        norms.clear()
         for _ in range(40):
             solver.net.clear_param_diffs()
             solver.net.forward()
             solver.net.backward()
+            scale = 1.0 if solver.net.loss_scale is None else solver.net.loss_scale.report()[0]
+            norms.append(np.linalg.norm(solver.backend.to_host(solver._diff).astype(np.float64)) / scale)
             solver.apply_update()
         solver.step(3)
         lines.append(_clips(caplog))
     _assert_same(plain, recorded)
     assert lines[0] == lines[1]
     assert len(lines[0]) == 43
+    for line, norm in zip(lines[0], norms, strict=False):
+        assert f" (L2 norm {norm:g} > 0.01) " in line
 
 
 def test_a_rule_of_ones_own_runs_each_time(tmp_path, caplog):

@@ -16,7 +16,8 @@ class Scale(Layer):
 
     With one bottom s is learned (filled with 1 unless given), of the bottom's shape from scale_param.axis on, num_axes
     long (1 and 1 unless given: one for each channel; -1: to the end, 0: a single number). With two bottoms s is the
-    second, laid from axis on. b is learned, of the shape of s. Source: Caffe's scale_layer.cpp.
+    second, laid from axis on. b is learned, of the shape of s. Gradients of s always add up; in Caffe's scale_layer.cpp
+    the last one replaces those before it where the axes before ``axis`` are of size 1.
 
     Raises:
         LayerError: axes that the bottom does not have, or a second bottom that does not fit.

@@ -6,7 +6,7 @@ step       base_lr * gamma ^ floor(iter / stepsize)
 exp        base_lr * gamma ^ iter
 inv        base_lr * (1 + gamma * iter) ^ -power
 multistep  base_lr * gamma ^ (how many of ``stepvalue`` are at most iter)
-poly       base_lr * (1 - iter / max_iter) ^ power
+poly       base_lr * (1 - iter / max_iter) ^ power, 0 beyond max_iter
 sigmoid    base_lr / (1 + exp(-gamma * (iter - stepsize)))
 ========== =====================================================================
 """

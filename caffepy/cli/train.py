@@ -153,7 +153,11 @@ def _run(flags: _Flags, arguments: list[str], out: Console) -> None:
 
 
 def _make_folder(folder: Path, named_by: str) -> None:
-    """Raises SolverError, which says what names the folder."""
+    """Make the run's folder, which an option or a field names.
+
+    Raises:
+        SolverError: it cannot be made; says what names it.
+    """
     from caffepy.errors import SolverError, reason
 
     try:

@@ -81,7 +81,11 @@ class FeatureDatabases:
         return self
 
     def append(self, blobs: Blobs, labels: NDArray[Any] | None) -> None:
-        """See `FeatureWriter`. Raises DataError: a blob of more than four axes, or the disk refuses it."""
+        """See `FeatureWriter`.
+
+        Raises:
+            DataError: a blob of more than four axes, or the disk refuses it.
+        """
         count = 0
         for name, writer in self._writers.items():
             count = len(blobs[name])
@@ -118,7 +122,11 @@ class FeatureHdf5:
         return self
 
     def append(self, blobs: Blobs, labels: NDArray[Any] | None) -> None:
-        """See `FeatureWriter`. Raises DataError: blobs whose names exclude each other, or the disk refuses it."""
+        """See `FeatureWriter`.
+
+        Raises:
+            DataError: blobs whose names exclude each other, or the disk refuses it.
+        """
         try:
             for name, rows in _with_labels(blobs, labels).items():
                 if name not in self._file:
@@ -161,7 +169,11 @@ class FeatureNpz:
         return self
 
     def append(self, blobs: Blobs, labels: NDArray[Any] | None) -> None:
-        """See `FeatureWriter`. Raises DataError: the shape of a blob has changed."""
+        """See `FeatureWriter`.
+
+        Raises:
+            DataError: the shape of a blob has changed.
+        """
         for name, rows in _with_labels(blobs, labels).items():
             shape = self._shapes.get(name, (0, *rows.shape[1:]))
             if shape[1:] != rows.shape[1:]:

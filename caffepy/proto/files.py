@@ -42,7 +42,8 @@ def atomic_write(path: str | os.PathLike[str], *, one_of_many: bool = False) -> 
     With ``one_of_many`` what is done for the whole folder is left to whoever fills it: `remove_abandoned` before the
     first file, `sync_folder` after the last.
 
-    Raises OSError as `open` and `write` do (no such folder, disk full), and for a ``path`` that is not a file.
+    Raises:
+        OSError: as `open` and `write` (no such folder, disk full), and for a ``path`` that is not a file.
     """
     with atomic_path(path, one_of_many=one_of_many) as temporary, open(temporary, "wb") as file:
         yield file

@@ -50,26 +50,42 @@ _CALLED = {"SolverState": "solver state", "BlobProto": "blob"}
 
 
 def read_net(path: StrPath) -> tuple[NetParameter, Lines]:
-    """A net's prototxt, upgraded, and its lines. Raises ParseError."""
+    """A net's prototxt, upgraded, and its lines.
+
+    Raises:
+        ParseError: as `read_text` and `parse_net`.
+    """
     return parse_net(read_text(path, "net"), os.fspath(path))
 
 
 def read_solver(path: StrPath) -> tuple[SolverParameter, Lines]:
-    """A solver's prototxt, upgraded, with snapshot_prefix set as Caffe sets it, and its lines. Raises ParseError."""
+    """A solver's prototxt, upgraded, with snapshot_prefix set as Caffe sets it, and its lines.
+
+    Raises:
+        ParseError: as `read_text` and `parse_solver`.
+    """
     solver, lines = parse_solver(read_text(path, "solver"), os.fspath(path))
     default_snapshot_prefix(solver, path)
     return solver, lines
 
 
 def parse_net(text: str, file: str = "<string>") -> tuple[NetParameter, Lines]:
-    """A net from a string; ``file`` is what errors call it. Raises ParseError."""
+    """A net from a string; ``file`` is what errors call it.
+
+    Raises:
+        ParseError: it is no net, or an older one that cannot be upgraded.
+    """
     net = NetParameter()
     lines = parse_text(text, net, file)
     return net, upgrade_net(net, lines)
 
 
 def parse_solver(text: str, file: str = "<string>") -> tuple[SolverParameter, Lines]:
-    """A solver from a string; ``file`` is what errors call it. Raises ParseError."""
+    """A solver from a string; ``file`` is what errors call it.
+
+    Raises:
+        ParseError: it is no solver, or an older one that cannot be upgraded.
+    """
     solver = SolverParameter()
     lines = parse_text(text, solver, file)
     return solver, upgrade_solver(solver, lines)
@@ -78,7 +94,8 @@ def parse_solver(text: str, file: str = "<string>") -> tuple[SolverParameter, Li
 def read_text(path: StrPath, what: str) -> str:
     """The text of a prototxt; ``what`` it should hold is for errors.
 
-    Raises ParseError for a file that is not there, is too long, or is no text.
+    Raises:
+        ParseError: a file that is not there, is too long, or is no text.
     """
     data = _read_bytes(path, MAX_TEXT, what, ParseError)
     head = data[:HEAD]
@@ -95,8 +112,10 @@ def read_text(path: StrPath, what: str) -> str:
 def read_binary(path: StrPath, message: Message) -> None:
     """Fill ``message`` from a .caffemodel, .solverstate or .binaryproto file.
 
-    Raises WeightsError for a file that is not there, not of this kind, cut off, damaged, or over 2 GiB. A net comes as
-    it is in the file: `caffepy.proto.upgrade.upgrade_net` converts V0 and V1.
+    A net comes as it is in the file: `caffepy.proto.upgrade.upgrade_net` converts V0 and V1.
+
+    Raises:
+        WeightsError: a file that is not there, not of this kind, cut off, damaged, or over 2 GiB.
     """
     wanted = str(message.DESCRIPTOR.name)
     data = _read_bytes(path, MAX_BINARY, _CALLED.get(wanted, "weights"), WeightsError)
@@ -107,7 +126,8 @@ def read_binary(path: StrPath, message: Message) -> None:
 def parse_binary(path: StrPath, data: bytes, message: Message, size: int) -> None:
     """Fill ``message`` from what `read_binary` has read; errors name ``path`` and its ``size``.
 
-    Raises WeightsError as `read_binary` does.
+    Raises:
+        WeightsError: as `read_binary`.
     """
     wanted = str(message.DESCRIPTOR.name)
     failure = _decode(data, message)
@@ -121,7 +141,8 @@ def parse_binary(path: StrPath, data: bytes, message: Message, size: int) -> Non
 def check_binary(path: StrPath, message: Message) -> bytes:
     """The first bytes of a file that may hold ``message``: refuses at once what `read_binary` refuses by them.
 
-    Raises WeightsError, as `read_binary` does.
+    Raises:
+        WeightsError: as `read_binary`.
     """
     wanted = str(message.DESCRIPTOR.name)
     try:
@@ -145,7 +166,8 @@ def _refuse_kind(path: StrPath, head: bytes, wanted: str) -> None:
 def write_binary(path: StrPath, message: Message) -> None:
     """Write ``message`` to ``path`` in one step: after a crash the old file or the new one is there, whole.
 
-    Raises WeightsError if the disk refuses it, if a required field is missing, or if it is larger than 2 GiB.
+    Raises:
+        WeightsError: the disk refuses it, a required field is missing, or it is larger than 2 GiB.
     """
     if not message.IsInitialized():
         raise WeightsError(f"{os.fspath(path)}: not written: required fields are missing: {_missing(message)}.")
@@ -163,7 +185,11 @@ def write_binary(path: StrPath, message: Message) -> None:
 
 
 def write_text(path: StrPath, message: Message) -> None:
-    """Write ``message`` as prototxt, in one step as `write_binary` does. Raises ParseError if the disk refuses it."""
+    """Write ``message`` as prototxt, in one step as `write_binary` does.
+
+    Raises:
+        ParseError: the disk refuses it.
+    """
     try:
         with atomic_write(path) as file:
             file.write(to_text(message).encode())

@@ -78,7 +78,11 @@ class Numbers:
             yield begin, piece
 
     def array(self) -> NDArray[Any]:
-        """All of them, flat. Raises WeightsError as `pieces` does."""
+        """All of them, flat.
+
+        Raises:
+            WeightsError: as `pieces`.
+        """
         if self.file is None:
             return np.empty(0, np.float32) if self.values is None else self.values
         whole = np.empty(self.count, self.dtype)
@@ -119,7 +123,8 @@ class StoredBlobs:
 def open_binary(path: str | os.PathLike[str], message: Message) -> Iterator[StoredBlobs]:
     """Fill ``message`` as `read_binary` does, but for the numbers of large blobs: the `StoredBlobs` have them.
 
-    Raises WeightsError as `read_binary` does.
+    Raises:
+        WeightsError: as `read_binary`.
     """
     check_binary(path, message)
     with open(path, "rb") as file:

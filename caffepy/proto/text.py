@@ -85,9 +85,12 @@ def _fields_of(descriptor: Descriptor) -> _Fields:
 def parse_text(text: str, message: Message, file: str) -> Lines:
     """Fill ``message`` from protobuf text; gives the line of each field.
 
-    ``file`` is the name that errors begin with, ``file:line:column: ...``. Raises ParseError for anything that
-    protobuf's parser refuses: unknown fields, values of another type or out of range, a field twice that is not
-    repeated, missing brackets, missing required fields. ``message`` is then filled in part.
+    ``file`` is the name that errors begin with, ``file:line:column: ...``.
+
+    Raises:
+        ParseError: anything that protobuf's parser refuses: unknown fields, values of another type or out of range, a
+            field twice that is not repeated, missing brackets, missing required fields. ``message`` is then filled in
+            part.
     """
     parser = _Parser(Tokens(text, file), Places(file))
     block = parser.message_body(message, "", 1, 0)

@@ -117,7 +117,8 @@ def solver_is_old(solver: SolverParameter) -> bool:
 def upgrade_net(net: NetParameter, lines: Lines) -> Lines:
     """Convert ``net`` in place; gives its lines, in which ``at("layer", i)`` is where layer i was written.
 
-    Raises ParseError for a net that mixes forms, or whose legacy inputs and their shapes do not match.
+    Raises:
+        ParseError: a net that mixes forms, or whose legacy inputs and their shapes do not match.
     """
     source = lines.file or "the net"
     if net.layers:
@@ -243,7 +244,8 @@ def _inputs_to_layer(net: NetParameter, lines: Lines, source: str) -> Lines:
 def upgrade_solver(solver: SolverParameter, lines: Lines) -> Lines:
     """Convert a solver and the nets written inside it, in place; gives its lines.
 
-    Raises ParseError if both ``type`` and the old ``solver_type`` are set.
+    Raises:
+        ParseError: both ``type`` and the old ``solver_type`` are set.
     """
     if solver.HasField("solver_type"):
         if solver.HasField("type"):

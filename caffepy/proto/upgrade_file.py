@@ -26,7 +26,8 @@ def upgrade_net_file(source: StrPath, target: StrPath) -> bool:
 
     Text becomes text, without its comments, and binary becomes binary. The two may be one file.
 
-    Raises ParseError or WeightsError: it cannot be read, is no net, cannot be upgraded, or cannot be written.
+    Raises:
+        ParseError, WeightsError: it cannot be read, is no net, cannot be upgraded, or cannot be written.
     """
     net = NetParameter()
     text = _is_text(source)
@@ -48,7 +49,8 @@ def upgrade_solver_file(source: StrPath, target: StrPath) -> bool:
 
     Nets written inside it are upgraded too; its comments are lost.
 
-    Raises ParseError: it cannot be read, is no solver, cannot be upgraded, or cannot be written.
+    Raises:
+        ParseError: it cannot be read, is no solver, cannot be upgraded, or cannot be written.
     """
     solver = SolverParameter()
     lines = parse_text(read_text(source, "solver"), solver, os.fspath(source))

@@ -93,8 +93,11 @@ _log = logging.getLogger("caffepy")
 def upgrade_v0(net: NetParameter, lines: Lines) -> Lines:
     """Turn every layer of ``net.layers`` from V0 to V1, in place; gives the lines, without those of padding layers.
 
-    A setting that the layer's type does not have is dropped with a warning, as Caffe does. Raises ParseError for an
-    unknown type, for a layer that is not V0, and for a padding layer that does not feed one convolution or pooling.
+    A setting that the layer's type does not have is dropped with a warning, as Caffe does.
+
+    Raises:
+        ParseError: an unknown type, a layer that is not V0, or a padding layer that does not feed one convolution or
+            pooling.
     """
     for index, layer in enumerate(net.layers):
         if not layer.HasField("layer"):

@@ -23,7 +23,7 @@ __all__ = ["LayerCheck", "check_net"]
 Values = NDArray[Any]
 
 # Only the first top of these carries a gradient; so it is with losses.
-_FIRST_TOP = frozenset({"Pooling", "LSTM", "RNN", "Recurrent"})
+_FIRST_TOP = frozenset({"Pooling", "LSTM", "RNN"})
 # Their learnable blobs are sums that they keep themselves.
 _OWN_BLOBS = frozenset({"BatchNorm"})
 # Values this near to zero are moved away where the function has a kink there.

@@ -28,7 +28,7 @@ from caffepy.proto import caffe_pb2
 if TYPE_CHECKING:
     from caffepy.net.net import Net
 
-__all__ = ["Piece", "SharedMemory"]
+__all__ = ["SAME_DATA", "Piece", "SharedMemory"]
 
 # Pieces begin at whole cache lines.
 _ALIGN = 64
@@ -73,8 +73,8 @@ _RULES = {
     "Split": _Rule(False, False, 0),
     "TanH": _TOP,
 }
-# Whose tops are the memory of their bottom.
-_SAME_DATA = ("Flatten", "Reshape", "Split")
+#: Layers whose tops are the memory of their bottom.
+SAME_DATA = ("Flatten", "Reshape", "Split")
 _SAME_DIFF = ("Flatten", "Reshape")
 
 
@@ -246,7 +246,7 @@ class _Lifetimes:
         """Find what is the same memory, and what keeps its own."""
         for entry in self.entries:
             tops, bottoms = list(map(id, entry.top)), list(map(id, entry.bottom))
-            if entry.layer.type in _SAME_DATA:
+            if entry.layer.type in SAME_DATA:
                 self.data.join(bottoms + tops)
             if entry.layer.type in _SAME_DIFF:
                 self.diff.join(bottoms + tops)

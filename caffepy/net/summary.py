@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from caffepy.data.source import open_source
 from caffepy.errors import DataError, NetError, did_you_mean, prefix
 from caffepy.net.build import Entry
+from caffepy.net.memory import SAME_DATA
 from caffepy.net.net import Net
 from caffepy.net.state import included, net_state
 from caffepy.proto import caffe_pb2
@@ -21,8 +22,6 @@ from caffepy.proto.text import Lines
 
 __all__ = ["LayerSummary", "NetSummary", "multiply_adds", "net_without_data", "summarise"]
 
-#: Layers whose tops are the memory of their bottom.
-_SHARING = ("Flatten", "Reshape", "Split")
 #: Where the batch_size of data layers is.
 _BATCHED = {
     "Data": "data_param",
@@ -96,7 +95,7 @@ def _layer(entry: Entry, owned: set[int], itemsize: int) -> LayerSummary:
         tops=[(name, blob.shape) for name, blob in zip(entry.top_names, entry.top, strict=True) if name],
         params=sum(blob.count for blob in layer.blobs if id(blob) in owned),
         macs=multiply_adds(entry),
-        memory=0 if layer.type in _SHARING else itemsize * sum(own),
+        memory=0 if layer.type in SAME_DATA else itemsize * sum(own),
         inserted=layer.type in ("Cast", "Split"),
     )
 

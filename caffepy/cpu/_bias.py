@@ -12,16 +12,23 @@ __all__ = ["add_to_rows", "finish_channels", "sum_channels", "sum_rows"]
 
 @kernel
 def finish_channels(
-    first: int, last: int, begin: int, end: int, y: Array, scale: Array, shift: Array, slope: float
+    first: int,
+    last: int,
+    channels: tuple[int, ...],
+    places: tuple[int, ...],
+    y: Array,
+    scale: Array,
+    shift: Array,
+    slope: float,
 ) -> None:
     """``y[n, m, p] = f(y[n, m, p] * scale[m] + shift[m])``, f(v) = v where v > 0, else v * slope.
 
-    For images ``first`` to ``last`` of y (N, M, places) and channels ``begin`` to ``end``.
+    For images ``first`` to ``last`` of y (N, M, places), from the first of ``channels`` and ``places`` to the second.
     """
     for n in range(first, last):
-        for m in range(begin, end):
+        for m in range(channels[0], channels[1]):
             factor, offset = scale[m], shift[m]
-            for p in range(np.uintp(y.shape[2])):
+            for p in range(np.uintp(places[0]), np.uintp(places[1])):
                 value = y[n, m, p] * factor + offset
                 y[n, m, p] = value if value > 0 else value * slope
 

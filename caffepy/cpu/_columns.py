@@ -26,6 +26,8 @@ Shape = tuple[int, ...]
 _COLS_BYTES = 1 << 20
 # Filters whose gradients are computed, and then added, together: they stay in the cache in between.
 _ROWS = 128
+# Places of an image that stay in one thread: two cache lines.
+_PLACES = 32
 
 
 class Columns:
@@ -47,7 +49,6 @@ class Columns:
         self._taps = math.prod(kernel)
         # Images of this size are one column each.
         self._whole = tuple(kernel) if all(p == 0 and d == 1 for p, d in zip(pad, dilation, strict=True)) else None
-        self._pointwise = all(k == s == 1 and p == 0 for k, s, p in zip(kernel, stride, pad, strict=True))
         self._ones, self._zeros = np.ones(num_output, backend.dtype), np.zeros(num_output, backend.dtype)
         self._shapes: tuple[Shape, Shape] = ((), ())
 
@@ -89,20 +90,6 @@ class Columns:
         memory = self._backend.scratch((threads * size + (threads - 1) * weights,))
         return memory[: threads * size].reshape(threads, size), memory[threads * size :].reshape(threads - 1, weights)
 
-    def _unfold(self, x: Array, first: int, last: int, cols: Array) -> None:
-        """Images x (N, C, *plane) into columns (C * taps, images * places or more)."""
-        if self._pointwise:
-            pack(x.reshape(len(x), self._depth, self._places), first, last, cols)
-        else:
-            self._grid.unfold(x, first, last, cols)
-
-    def _fold(self, cols: Array, first: int, last: int, x: Array) -> None:
-        """The transpose of `_unfold`."""
-        if self._pointwise:
-            unpack(cols, first, last, x.reshape(len(x), self._depth, self._places))
-        else:
-            self._grid.fold(cols, first, last, x)
-
     def _grouped(self, rows: Array, span: int) -> Array:
         """Rows (channels or filters, columns) by group, of the first ``span`` columns."""
         return rows.reshape(self._group, len(rows) // self._group, -1)[..., :span]
@@ -131,47 +118,69 @@ class Columns:
         plain = shift is None and scale is None and slope == 1.0
         numbers = (self._ones if scale is None else scale, self._zeros if shift is None else shift, y.dtype.type(slope))
 
-        def finish(first: int, last: int, begin: int = 0, end: int = self._num_output) -> None:
+        def finish(first: int, last: int, channels: Shape = (0, self._num_output), part: Shape = (0, places)) -> None:
             if not plain:
-                finish_channels(first, last, begin, end, y, *numbers)
+                finish_channels(first, last, channels, part, y, *numbers)
 
         if self._product is not None:
             matrices = x.reshape(images, self._depth), w.reshape(len(w), -1)
             self._product.forward(*matrices, None, out.reshape(images, self._num_output))
             finish(0, images)
             return
-        planes, weights, memory = self._grid.planes(x), self._filters(w), self._carved()
-
-        def columns(first: int, last: int, worker: int) -> Array:
-            if self._pointwise and self._together == 1:
-                return planes[first].reshape(self._group, -1, places)
-            self._unfold(planes, first, last, memory[worker][0])
-            return self._grouped(memory[worker][0], (last - first) * places)
+        planes, weights = self._grid.planes(x), self._filters(w)
+        if images < self._workers.threads:
+            for n in range(images):
+                self._forward_one(n, planes, weights, y, finish)
+            return
+        memory = self._carved()
 
         def some(first: int, last: int, worker: int) -> None:
-            if self._together == 1:
-                np.matmul(weights, columns(first, last, worker), out=self._grouped(y[first], places))
+            cols, product, _ = memory[worker]
+            span = (last - first) * places
+            if self._grid.pointwise and self._together == 1:
+                columns = planes[first].reshape(self._group, -1, places)
             else:
-                product = memory[worker][1]
-                span = (last - first) * places
-                np.matmul(weights, columns(first, last, worker), out=self._grouped(product, span))
+                self._grid.unfold(planes, first, last, cols)
+                columns = self._grouped(cols, span)
+            if self._together == 1:
+                np.matmul(weights, columns, out=self._grouped(y[first], places))
+            else:
+                np.matmul(weights, columns, out=self._grouped(product, span))
                 unpack(product, first, last, y)
             finish(first, last)
 
-        if images >= self._workers.threads:
-            self._share(images, some)
-            return
-        # Too few images to share: the filters are.
+        self._share(images, some)
+
+    def _forward_one(self, n: int, planes: Array, weights: Array, y: Array, finish: Callable[..., None]) -> None:
+        """Image ``n`` in all threads: they share its channels to unfold it, and to multiply, filters or places."""
         filters = weights.shape[1]
-        for n in range(images):
-            cols, product = columns(n, n + 1, 0), self._grouped(y[n], places)
+        if self._grid.pointwise:
+            cols = planes[n].reshape(self._group, -1, self._places)
+        else:
+            rows, taps = self._carved()[0][0], self._taps
 
-            def rows(first: int, last: int, worker: int, n: int = n, cols: Array = cols, y: Array = product) -> None:
-                np.matmul(weights[:, first:last], cols, out=y[:, first:last])
-                for begin in range(0, self._num_output, filters):
-                    finish(n, n + 1, begin + first, begin + last)
+            def unfold(first: int, last: int, worker: int) -> None:
+                self._grid.unfold(planes[n : n + 1, first:last], 0, 1, rows[first * taps : last * taps])
 
-            self._workers.run(filters, rows)
+            self._workers.run(planes.shape[1], unfold)
+            cols = self._grouped(rows, self._places)
+        product = self._grouped(y[n], self._places)
+
+        def by_filters(first: int, last: int, worker: int) -> None:
+            np.matmul(weights[:, first:last], cols, out=product[:, first:last])
+            for begin in range(0, self._num_output, filters):
+                finish(n, n + 1, (begin + first, begin + last))
+
+        def by_places(first: int, last: int, worker: int) -> None:
+            part = slice(first * _PLACES, min(last * _PLACES, self._places))
+            np.matmul(weights, cols[..., part], out=product[..., part])
+            finish(n, n + 1, part=(part.start, part.stop))
+
+        # A product lays out the whole of what is not divided, in each thread.
+        if self._places > 2 * filters:
+            self._workers.run(-(-self._places // _PLACES), by_places)
+        else:
+            self._workers.run(filters, by_filters)
 
     def backward_data(self, dy: Array, w: Array, out: Array) -> None:
         """``out`` (N, C, *spatial) is overwritten."""
@@ -192,11 +201,11 @@ class Columns:
             else:
                 pack(grads, first, last, packed)
                 grad = self._grouped(packed, span)
-            if self._pointwise and self._together == 1:
+            if self._grid.pointwise and self._together == 1:
                 np.matmul(weights, grad, out=planes[first].reshape(self._group, -1, places))
             else:
                 np.matmul(weights, grad, out=self._grouped(cols, span))
-                self._fold(cols, first, last, planes)
+                self._grid.fold(cols, first, last, planes)
 
         self._share(images, some)
 
@@ -217,7 +226,7 @@ class Columns:
         def some(first: int, last: int, worker: int) -> None:
             cols, packed, products = memory[worker]
             span = (last - first) * places
-            self._unfold(planes, first, last, cols)
+            self._grid.unfold(planes, first, last, cols)
             pack(grads, first, last, packed)
             left, right = self._grouped(packed, span), self._grouped(cols, span).transpose(0, 2, 1)
             for begin in range(0, left.shape[1], _ROWS):

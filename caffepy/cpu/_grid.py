@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from caffepy.backend import Array
-from caffepy.cpu._unfold import fold_images_2d, fold_images_nd, unfold_images_2d, unfold_images_nd
+from caffepy.cpu._unfold import fold_images_2d, fold_images_nd, pack, unfold_images_2d, unfold_images_nd, unpack
 
 __all__ = ["Grid"]
 
@@ -20,6 +20,9 @@ _NEUTRAL = ((1,), (1,), (0,), (1,))
 class Grid:
     """Images x (N, C, *spatial) and the columns of a window's places; up to two axes take the kernels for two.
 
+    Attributes:
+        pointwise: whether an image's columns are the image itself.
+
     Args:
         kernel, stride, pad, dilation: one number for each spatial axis.
     """
@@ -30,6 +33,7 @@ class Grid:
         neutral = np.array(_NEUTRAL, np.int64).repeat(self._missing, axis=1)
         self._window = np.ascontiguousarray(np.concatenate([neutral, window], axis=1))
         self._flat = self._window.shape[1] == 2
+        self.pointwise = all(k == s == 1 and p == 0 for k, s, p in zip(kernel, stride, pad, strict=True))
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
         """Note the shapes of x and y (N, anything, *output)."""
@@ -45,7 +49,9 @@ class Grid:
 
     def unfold(self, planes: Array, first: int, last: int, cols: Array) -> None:
         """Images ``first`` to ``last`` side by side into ``cols`` (C * taps, images * places or more)."""
-        if self._flat:
+        if self.pointwise:
+            pack(planes.reshape(*planes.shape[:2], self._places), first, last, cols)
+        elif self._flat:
             height, width = self._y
             unfold_images_2d(planes, first, last, self._window, height, width, cols)
         else:
@@ -53,7 +59,9 @@ class Grid:
 
     def fold(self, cols: Array, first: int, last: int, planes: Array) -> None:
         """The transpose of `unfold`: those images are overwritten with the sums."""
-        if self._flat:
+        if self.pointwise:
+            unpack(cols, first, last, planes.reshape(*planes.shape[:2], self._places))
+        elif self._flat:
             height, width = self._y
             fold_images_2d(cols, first, last, self._window, height, width, planes)
         else:

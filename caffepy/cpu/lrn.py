@@ -51,6 +51,9 @@ class LRN:
             self._shape = x_shape
             # A window that reaches all channels from each of them adds up no more where it is made wider.
             self._window = min(self._size, max(2 * x_shape[1] - 1, 1))
+            # Where images are fewer than threads, these share the positions.
+            parts = -(-self._workers.threads // max(x_shape[0], 1))
+            self._block = max(1, min(_BLOCK, -(-math.prod(x_shape[2:]) // parts)))
             self._memory()
 
     def _memory(self) -> Array:
@@ -65,7 +68,8 @@ class LRN:
         planes, y, memory = self._planes(x), self._planes(out), self._memory()
         numbers = self._window, self._alpha, self._beta, self._k
         self._workers.run(
-            len(planes), lambda first, last, worker: _forward(first, last, planes, *numbers, memory[worker], y)
+            len(planes) * -(-planes.shape[2] // self._block),
+            lambda first, last, worker: _forward(first, last, self._block, planes, *numbers, memory[worker], y),
         )
 
     def backward(self, x: Array, dy: Array, out: Array) -> None:
@@ -114,30 +118,31 @@ def _scale(x: Array, n: int, begin: int, c: int, alpha: float, k: float, squares
 
 @kernel
 def _forward(
-    first: int, last: int, x: Array, size: int, alpha: float, beta: float, k: float, memory: Array, y: Array
+    first: int, last: int, block: int, x: Array, size: int, alpha: float, beta: float, k: float, memory: Array, y: Array
 ) -> None:
+    """Blocks ``first`` to ``last`` of positions, counted through all images."""
     channels, places = x.shape[1:]
-    half = size // 2
+    half, blocks = size // 2, -(-places // block)
     squares = memory[1 : size + 1]
-    for n in range(first, last):
-        for begin in range(0, places, _BLOCK):
-            end = min(begin + _BLOCK, places)
-            count = np.uintp(end - begin)
-            s = memory[0, : end - begin]
-            squares[:] = 0
-            for c in range(channels + half):
-                _scale(x, n, begin, c, alpha, k, squares, s)
-                if c < half:
-                    continue
-                values, result = x[n, c - half, begin:end], y[n, c - half, begin:end]
-                if beta == 0.75:
-                    for p in range(count):
-                        root = np.sqrt(s[p])
-                        result[p] = values[p] / (root * np.sqrt(root))
-                else:
-                    powers(s, beta, result)
-                    for p in range(count):
-                        result[p] = values[p] / result[p]
+    for number in range(first, last):
+        n, begin = number // blocks, number % blocks * block
+        end = min(begin + block, places)
+        count = np.uintp(end - begin)
+        s = memory[0, : end - begin]
+        squares[:] = 0
+        for c in range(channels + half):
+            _scale(x, n, begin, c, alpha, k, squares, s)
+            if c < half:
+                continue
+            values, result = x[n, c - half, begin:end], y[n, c - half, begin:end]
+            if beta == 0.75:
+                for p in range(count):
+                    root = np.sqrt(s[p])
+                    result[p] = values[p] / (root * np.sqrt(root))
+            else:
+                powers(s, beta, result)
+                for p in range(count):
+                    result[p] = values[p] / result[p]
 
 
 @kernel

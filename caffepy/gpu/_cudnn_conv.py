@@ -84,10 +84,8 @@ class CudnnConv:
                 self._memory(plan)
         return True
 
-    def plan_relu(self) -> None:
-        """Prepare for a slope of 0, which most convolutions never see."""
-        if self._relu_planned:
-            return
+    def _plan_relu(self) -> None:
+        """In the first pass that needs it: a net knows after its shapes which convolutions do ReLU, and few do."""
         self._relu_planned = True
         self._rectified = self._whole("rectified")
         if self._rectified:
@@ -151,6 +149,8 @@ class CudnnConv:
         plan: Plan | None = None
         if scale is None or self._gpu.full is self._gpu:
             if slope == 0:
+                if not self._relu_planned:
+                    self._plan_relu()
                 plan = self._rectified
             elif slope == 1:
                 plan = forward if shift is None else self._biased

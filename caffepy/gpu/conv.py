@@ -32,8 +32,8 @@ class Conv:
     Attributes:
         epilogue: where it is not None, ``(scale, shift, slope)``: `forward` then gives, without another pass over y
             where that is not slower, ``f(scale * y + shift)`` with y before its bias, f(v) = v where v > 0, else v *
-            slope. scale and shift are (num_output,); with None for them y is as above. `plan` prepares for it where it
-            is set. `caffepy.net.fusion` sets it.
+            slope. scale and shift are (num_output,); with None for them y is as above. The first pass with a slope of 0
+            lets cuDNN plan that. `caffepy.net.fusion` sets it.
 
     Args:
         backend: a GPU.
@@ -56,14 +56,13 @@ class Conv:
 
     def plan(self, x_shape: Shape, y_shape: Shape) -> None:
         """Choose cuDNN's plans for images of ``x_shape`` by timing them, once for a shape, or else reserve memory."""
-        if (x_shape, y_shape) != self._shapes:
-            self._shapes = (x_shape, y_shape)
-            empty = not (math.prod(x_shape) and math.prod(y_shape))
-            self._by_cudnn = self._gpu.dtype != np.float64 and not empty and self._cudnn.plan(x_shape, y_shape)
-            if not self._by_cudnn:
-                self._columns.plan(x_shape, y_shape)
-        if self._by_cudnn and self.epilogue is not None and self.epilogue[2] == 0:
-            self._cudnn.plan_relu()
+        if (x_shape, y_shape) == self._shapes:
+            return
+        self._shapes = (x_shape, y_shape)
+        empty = not (math.prod(x_shape) and math.prod(y_shape))
+        self._by_cudnn = self._gpu.dtype != np.float64 and not empty and self._cudnn.plan(x_shape, y_shape)
+        if not self._by_cudnn:
+            self._columns.plan(x_shape, y_shape)
 
     def _way(self, *arrays: Array) -> Columns | CudnnConv:
         if self._by_cudnn and aligned(*arrays):

@@ -52,8 +52,13 @@ class ConvolutionBase(Layer):
             )
             for _ in bottom
         ]
+        self._shapes: list[tuple[int, ...]] = []
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        # As they were in the pass before, most of the time.
+        if [blob.shape for blob in (*bottom, *top)] == self._shapes:
+            return
+        self._shapes = []
         for x, y, conv in zip(bottom, top, self.convs, strict=True):
             if x.shape != bottom[0].shape:
                 raise self.error(
@@ -74,6 +79,7 @@ class ConvolutionBase(Layer):
             images = math.prod(lead)
             below, above = (images, self.channels, *space), (images, self.num_output, *output)
             conv.plan(*((above, below) if self.reverse else (below, above)))
+        self._shapes = [blob.shape for blob in (*bottom, *top)]
 
     def _output(self, space: Sequence[int]) -> tuple[int, ...]:
         return self.window.conv_input(self, space) if self.reverse else self.window.conv_output(self, space)

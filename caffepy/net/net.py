@@ -332,6 +332,8 @@ class Net:
         Where there is a loss scale, it may change with every update.
         """
         for i, entry in enumerate(self.entries):
+            if not any(entry.loss_weights):
+                continue
             for j, (weight, blob) in enumerate(zip(entry.loss_weights, entry.top, strict=True)):
                 if weight and self.loss_scale is not None:
                     self.loss_scale.seed(blob.diff, weight)

@@ -10,6 +10,9 @@ import pytest
 
 from caffepy.devices import get_backend
 from caffepy.gpu._kernels import Kernels
+from caffepy.net import Net
+from caffepy.proto import caffe_pb2
+from caffepy.proto.read import parse_net
 from caffepy.testing import poisoned
 from tests.gpu.twins import on
 from tests.ops.test_conv import SETTINGS, arrays
@@ -71,19 +74,16 @@ def numbers(name):
     return random.uniform(-2, 2, SETTINGS[name][1]), random.uniform(-1, 1, SETTINGS[name][1])
 
 
-def run(backend, name, x, w, b, epilogue, planned=True):
-    """The op, and what it gives, in float64; ``planned`` with the epilogue, or before it is set."""
+def run(backend, name, x, w, b, epilogue):
+    """The op, and what it gives, in float64."""
     device = poisoned(backend)
     full = device.full
     op = device.ops.Conv(device, *SETTINGS[name][1:])
     y = device.asarray(np.full(arrays(name, batch=len(x))[3].shape, np.nan))
     scaled, slope = epilogue
     given = (*(on(full, values) for values in numbers(name)), slope) if scaled else (None, None, slope)
-    if not planned:
-        op.plan(x.shape, y.shape)
+    op.plan(x.shape, y.shape)
     op.epilogue = given
-    if planned:
-        op.plan(x.shape, y.shape)
     op.forward(on(device, x), on(full, w), None if b is None else on(full, b), y)
     return op, device.to_host(y).astype(np.float64)
 
@@ -124,29 +124,33 @@ def test_twins(gpu, way, dtype, values, exact, name, epilogue):
     check(got, exact(name, x, w, b, EPILOGUES[epilogue]), dtype)
 
 
-@pytest.mark.parametrize("planned", [False, True])
+@pytest.fixture
+def launched(monkeypatch):
+    """Names of our own kernels, as they are launched."""
+    names, launch = [], Kernels.launch
+    monkeypatch.setattr(Kernels, "launch", lambda self, name, *rest: [names.append(name), launch(self, name, *rest)])
+    return names
+
+
 @pytest.mark.parametrize("pass_takes", [0.0, 1e9])
 @pytest.mark.parametrize("epilogue", ["ReLU", "scale", "scale and ReLU"])
-def test_at_once_or_after(gpu, way, dtype, values, exact, monkeypatch, epilogue, pass_takes, planned):
+def test_at_once_or_after(gpu, way, dtype, values, exact, launched, monkeypatch, epilogue, pass_takes):
     """A plan of cuDNN's that does it all is taken unless it takes longer, or a kernel of our own follows: one."""
     from caffepy.gpu import _cudnn_conv
 
     monkeypatch.setattr(_cudnn_conv, "_BIAS_PASS", pass_takes)
-    launched, launch = [], Kernels.launch
-    monkeypatch.setattr(Kernels, "launch", lambda self, name, *rest: [launched.append(name), launch(self, name, *rest)])
     x, w, b = values("batch 1")
     with way():
-        op, got = run(gpu, "batch 1", x, w, b, EPILOGUES[epilogue], planned)
+        op, got = run(gpu, "batch 1", x, w, b, EPILOGUES[epilogue])
     check(got, exact("batch 1", x, w, b, EPILOGUES[epilogue]), dtype)
     scaled, slope = EPILOGUES[epilogue]
     after = [name for name in launched if name in ("conv_finish", "conv_unpack")]
     if way is not nullcontext:
         assert after == ["conv_unpack"]
         return
-    whole = pass_takes == 0 and (planned or slope == 1)
-    assert (op._cudnn._rectified is not None) == (whole and slope == 0)
     # Filters in float16 are not scaled.
-    at_once = whole and not (scaled and dtype == "float16")
+    at_once = pass_takes == 0 and not (scaled and dtype == "float16")
+    assert (op._cudnn._rectified is not None) == (at_once and slope == 0)
     assert after == ([] if at_once else ["conv_finish"])
     assert ("conv_scale" in launched) == (scaled and at_once)
 
@@ -192,3 +196,27 @@ def test_no_images(gpu, way):
     with way():
         op.plan((0, 3, 7, 6), (0, 4, 7, 6))
     op.forward(gpu.zeros((0, 3, 7, 6)), gpu.full.zeros((4, 3, 3, 3)), gpu.full.zeros((4,)), gpu.zeros((0, 4, 7, 6)))
+
+
+NET = """
+layer { name: "data" type: "Input" top: "x" input_param { shape { dim: [2, 3, 6, 6] } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "y"
+  convolution_param { num_output: 5 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "bn" type: "BatchNorm" bottom: "y" top: "y" }
+layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }
+"""
+
+
+@pytest.mark.parametrize("kind", ["float32 by cuDNN"])
+def test_a_net_gets_cudnns_plan_of_all_in_one(gpu, way, launched, monkeypatch):
+    """For the shapes that it was built with, and for others."""
+    from caffepy.gpu import _cudnn_conv
+
+    monkeypatch.setattr(_cudnn_conv, "_BIAS_PASS", 0.0)
+    net = Net(parse_net(NET), caffe_pb2.TEST, gpu)
+    for images in (2, 4, 2):
+        net.blobs["x"].reshape(images, 3, 6, 6)
+        for _ in range(2):
+            launched.clear()
+            net.forward()
+            assert launched == ["channel_affine", "conv_scale"]

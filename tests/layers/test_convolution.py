@@ -147,3 +147,23 @@ def test_filters_have_caffes_shape():
     assert [blob.shape for blob in run("num_output: 4 kernel_size: 2 bias_term: false", (1, 6, 5)).layer.blobs] == [
         (4, 6, 2)
     ]
+
+
+def test_it_plans_again_where_a_shape_has_changed_and_only_there(monkeypatch):
+    under = run("num_output: 2 kernel_size: 3 stride: 2", (1, 2, 6, 6), (1, 2, 6, 6))
+    planned = []
+    for conv_op in under.layer.convs:
+        monkeypatch.setattr(conv_op, "plan", lambda *shapes, plan=conv_op.plan: (planned.append(shapes), plan(*shapes)))
+    under.forward()
+    assert not planned
+    under.top[1].reshape(1, 2, 1, 4)
+    assert under.forward()[1].shape == (1, 2, 2, 2)
+    assert len(planned) == 2
+    # One of two does not fit: what was planned for the other does not count.
+    under.resize([(1, 2, 5, 5), (1, 2, 6, 6)])
+    with pytest.raises(LayerError, match="All inputs must have the same shape"):
+        under.forward()
+    planned.clear()
+    under.resize([(1, 2, 6, 6), (1, 2, 6, 6)])
+    under.forward()
+    assert planned == [((1, 2, 6, 6), (1, 2, 2, 2))] * 2

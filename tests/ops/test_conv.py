@@ -54,6 +54,9 @@ SETTINGS = {
     "batch 1 groups": setting((1, 4, 5, 5), 6, (3, 3), None, (1, 1), None, 2),
     "batch 1, one output": setting((1, 3, 5, 5), 1, (3, 3)),
     "batch 1 1x1": setting((1, 5, 4, 4), 6, (1, 1)),
+    "batch 1, more places than filters": setting((1, 5, 9, 11), 6, (3, 3), None, (1, 1)),
+    "batch 1 groups, more places than filters": setting((1, 6, 15, 11), 4, (3, 2), (1, 1), (1, 1), None, 2),
+    "batch 1 1x1, more places than filters": setting((1, 5, 8, 9), 6, (1, 1)),
     "batch 1 whole": setting((1, 5, 4, 4), 6, (4, 4)),
     "batch 7": setting((7, 2, 6, 6), 3, (3, 3), None, (1, 1)),
 }

@@ -69,6 +69,23 @@ def test_float32(kind, constants, threads):
     np.testing.assert_allclose(dx, lrn_gradient(x.astype(float), dy.astype(float), *settings), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("constants", [CONSTANTS[0], CONSTANTS[2]])
+def test_one_image_is_shared_by_all_threads_and_has_the_same_bits(constants, monkeypatch):
+    x, _ = values((1, 6, 17, 31), "float32")
+    results = []
+    for threads in (1, 2, 3):
+        op = make("across", 5, *constants, "float32", threads)
+        op.plan(x.shape)
+        results.append(np.full_like(x, np.nan))
+        parts = []
+        run = op._workers.run
+        monkeypatch.setattr(op._workers, "run", lambda *call, run=run, parts=parts: parts.append(run(*call)))
+        op.forward(x, results[-1])
+        assert parts == [threads]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
 @pytest.mark.parametrize("kind", ["across", "within"])
 def test_each_value_of_a_window_matters_and_none_outside(kind):
     shape = (1, 9, 1, 1) if kind == "across" else (1, 1, 9, 1)

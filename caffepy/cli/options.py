@@ -239,7 +239,8 @@ def open_backend(gpu: str, threads: int | None, *, tf32: bool = False, amp: bool
     """The backend that -gpu and -threads ask for, and -tf32 and -amp.
 
     Raises:
-        BackendError: a GPU that is not there, or several, or that cannot do this; UsageError: a text that names none.
+        BackendError: a GPU that is not there, or several, or that cannot do this.
+        UsageError: a text that names none.
     """
     from caffepy.devices import get_backend
     from caffepy.errors import BackendError

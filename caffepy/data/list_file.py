@@ -16,7 +16,8 @@ def list_lines(path: str, encoding: str = "utf-8") -> Iterator[str]:
     Nothing is held but a line, and a file without end, such as /dev/zero, is given up.
 
     Raises:
-        OSError: it cannot be read; ValueError: a name that no file has, a line or a file longer than any list's.
+        OSError: it cannot be read.
+        ValueError: a name that no file has, a line or a file longer than any list's.
     """
     with open(path, encoding=encoding, errors="surrogateescape") as file:
         read = number = 0

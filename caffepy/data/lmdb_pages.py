@@ -62,7 +62,8 @@ def check_pages(path: str, file: str | os.PathLike[str]) -> None:
     """Look through ``file``, a ``data.mdb``; ``path`` is what messages call it.
 
     Raises:
-        DataError: damaged or cut short; OSError: it cannot be read.
+        DataError: damaged or cut short.
+        OSError: it cannot be read.
     """
     with open(file, "rb", buffering=0) as opened:
         size = os.fstat(opened.fileno()).st_size

@@ -20,7 +20,8 @@ def read_npy(file: BinaryIO, size: int) -> NDArray[Any]:
     Not np.load: header and data are held against ``size`` before any memory is taken, and pickles are never read.
 
     Raises:
-        ValueError: anything else than such an array, whole and alone; OSError: the file cannot be read.
+        ValueError: anything else than such an array, whole and alone.
+        OSError: the file cannot be read.
     """
     begin = file.tell()
     try:

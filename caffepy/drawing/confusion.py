@@ -37,7 +37,8 @@ def confusion_picture(matrix: NDArray[Any], labels: list[str] | None, path: str 
         path: a png, svg or pdf file.
 
     Raises:
-        DataError: no square matrix of counts, or another number of labels; CaffepyError: another kind of file.
+        DataError: no square matrix of counts, or another number of labels.
+        CaffepyError: another kind of file.
     """
     from matplotlib.colors import PowerNorm
 

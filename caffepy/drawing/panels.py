@@ -110,7 +110,8 @@ def draw_panels(panels: Sequence[Panel], path: str | os.PathLike[str], title: st
     """Draw ``panels`` as a png, svg or pdf file, whole or not at all.
 
     Raises:
-        CaffepyError: another kind of file; OSError: it cannot be written.
+        CaffepyError: another kind of file.
+        OSError: it cannot be written.
     """
     check_kind(path)
     sizes = [_size(panel) for panel in panels]

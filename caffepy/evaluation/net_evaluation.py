@@ -83,7 +83,8 @@ class NetEvaluation:
             progress: called with (done, total).
 
         Raises:
-            NetError: no layer of images, or labels of another; DataError: no crop_size, images that are too small.
+            NetError: no layer of images, or labels of another.
+            DataError: no crop_size, images that are too small.
         """
         layer = self.layer
         if layer is None or self.count is None:

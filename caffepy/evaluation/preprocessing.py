@@ -111,7 +111,8 @@ def preprocessing_of(
         level, stages: of the net's state.
 
     Raises:
-        NetError: no data layer of images, or several; DataError: its settings do not fit, or no size is known.
+        NetError: no data layer of images, or several.
+        DataError: its settings do not fit, or no size is known.
     """
     state = net_state(caffe_pb2.TEST, level, [*param.state.stage, *stages])
     found = []

@@ -131,7 +131,8 @@ def write_report(
         record_name: what an image is called, by its number.
 
     Raises:
-        DataError: no predictions; OSError: a file that cannot be written.
+        DataError: no predictions.
+        OSError: a file that cannot be written.
     """
     report = make_report(predictions, labels)
     target = Path(folder)

@@ -189,7 +189,8 @@ def write_detections(path: str | os.PathLike[str], found: Detections) -> None:
     and ``prediction`` (n, K), float32.
 
     Raises:
-        CaffepyError: another ending; OSError: it cannot be written.
+        CaffepyError: another ending.
+        OSError: it cannot be written.
     """
     check_output(path)
     text = os.fspath(path)

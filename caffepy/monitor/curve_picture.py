@@ -128,7 +128,8 @@ def draw_runs(
         last: where the axis ends, if there is nothing to show yet.
 
     Raises:
-        CaffepyError: another kind of picture; OSError: it cannot be written.
+        CaffepyError: another kind of picture.
+        OSError: it cannot be written.
     """
     several = len(runs) > 1
     drawn = [_Run(run, name, i if several else None, window) for i, (name, run) in enumerate(runs.items())]

@@ -49,7 +49,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 110)
     """Write ``figure`` as the kind of picture that the name of ``path`` ends in.
 
     Raises:
-        CaffepyError: another ending than `KINDS`; OSError: the file cannot be written.
+        CaffepyError: another ending than `KINDS`.
+        OSError: the file cannot be written.
     """
     import matplotlib
 

@@ -27,7 +27,8 @@ def write_tables(
         by ``"train"`` and ``"test"``, what was written: path and number of rows.
 
     Raises:
-        CaffepyError: a delimiter that is not one character; OSError: the folder is not there, or cannot be written.
+        CaffepyError: a delimiter that is not one character.
+        OSError: the folder is not there, or cannot be written.
     """
     if len(delimiter) != 1:
         raise CaffepyError(f"--delimiter is one character; got '{delimiter}'.")

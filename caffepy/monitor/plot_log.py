@@ -70,7 +70,8 @@ def plot_logs(
         title: unless given that of the chart, or how far the runs have come.
 
     Raises:
-        LogError: nothing of what is asked for is in a log; CaffepyError: another kind of picture.
+        LogError: nothing of what is asked for is in a log.
+        CaffepyError: another kind of picture.
     """
     seconds = chart.seconds if chart else seconds
     runs = {name: history_of(log, seconds=seconds, name=name) for name, log in logs.items()}

@@ -83,7 +83,8 @@ def wire(
     Learnable blobs of the layers named in ``unfilled`` stay zero, to be another net's.
 
     Raises:
-        NetError: names, tops and bottoms, or parameter sharing that do not fit; LayerError: a layer's own checks.
+        NetError: names, tops and bottoms, or parameter sharing that do not fit.
+        LayerError: a layer's own checks.
     """
     if len(param.layer) > _MOST_LAYERS:
         raise NetError(

@@ -57,7 +57,8 @@ def draw_net(
         the file's bytes.
 
     Raises:
-        DrawError: another kind of picture or direction; NetError: a layer with include and exclude rules.
+        DrawError: another kind of picture or direction.
+        NetError: a layer with include and exclude rules.
     """
     kind_of_file = ext.lower().lstrip(".")
     if kind_of_file not in ("png", "svg", *_TEXT):
@@ -82,7 +83,8 @@ def draw_net_to_file(
     """Write `draw_net`'s picture, of the kind that the file's name ends in.
 
     Raises:
-        DrawError: as `draw_net`; OSError: the file cannot be written.
+        DrawError: as `draw_net`.
+        OSError: the file cannot be written.
     """
     path = os.fspath(filename)
     image = draw_net(caffe_net, rankdir, os.path.splitext(path)[1], phase, display_lrm)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from caffepy.data.datum import decode_image
@@ -82,12 +83,13 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[NDArray[np.float64]]:
     """The arrays in the bytes of a BlobProtoVector.
 
     Raises:
-        DataError: other bytes; ShapeError: as `blobproto_to_array`.
+        DataError: other bytes.
+        ShapeError: as `blobproto_to_array`.
     """
     vector = caffe_pb2.BlobProtoVector()
     try:
         vector.ParseFromString(str)
-    except Exception as error:
+    except DecodeError as error:
         raise DataError(f"not the bytes of a BlobProtoVector: {error}") from error
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
@@ -168,7 +170,8 @@ def resize_image(im: NDArray[Any], new_dims: Size, interp_order: int = 1) -> NDA
         interp_order: 1 is bilinear, 0 the nearest pixel.
 
     Raises:
-        ShapeError: no image, no size; DataError: another order.
+        ShapeError: no image, no size.
+        DataError: another order.
     """
     if interp_order not in (0, 1):
         raise DataError(f"interp_order is 0 (nearest pixel) or 1 (bilinear); got {interp_order}.")

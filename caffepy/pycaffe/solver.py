@@ -103,7 +103,8 @@ class Solver:
         Batches that a script has taken by ``solver.net.forward()`` are not seen again.
 
         Raises:
-            SolverError: the loss is no longer a number; DataError: records.
+            SolverError: the loss is no longer a number.
+            DataError: records.
         """
         self._go_on()
         self.engine.step(iterations)
@@ -112,7 +113,8 @@ class Solver:
         """Train to ``max_iter``, from a .solverstate if one is given; then snapshot, show and test.
 
         Raises:
-            SolverError: snapshots cannot be written, or the loss is no longer a number; DataError: records.
+            SolverError: snapshots cannot be written, or the loss is no longer a number.
+            DataError: records.
         """
         if resume_file is not None:
             self.restore(resume_file)

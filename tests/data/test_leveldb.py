@@ -22,10 +22,9 @@ import numpy as np
 import pytest
 
 from caffepy.data import leveldb_source
-from caffepy.data.crc32c import crc32c
-from caffepy.data.leveldb_log import log_record, read_log, read_span
+from caffepy.data.leveldb_log import log_record
 from caffepy.data.leveldb_source import LeveldbSource
-from caffepy.data.leveldb_table import block_content, entries, table_blocks
+from caffepy.data.leveldb_table import block_content, table_blocks
 from caffepy.data.leveldb_writer import LeveldbWriter
 from caffepy.data.source import open_source
 from caffepy.data.writer import new_database
@@ -250,98 +249,6 @@ def test_an_empty_database(tmp_path):
     write(tmp_path / "db", [])
     with pytest.raises(DataError, match=r"the LevelDB '.*db' has 0 records: convert_imageset made an empty database"):
         open_source(tmp_path / "db", "LEVELDB")
-
-
-def slow_crc(data):
-    state = 0xFFFFFFFF
-    for byte in data:
-        state ^= byte
-        for _ in range(8):
-            state = state >> 1 ^ (0x82F63B78 if state & 1 else 0)
-    return state ^ 0xFFFFFFFF
-
-
-def test_checksums():
-    assert crc32c(b"123456789") == 0xE3069283
-    # RFC 3720, B.4.
-    assert crc32c(bytes(32)) == 0x8A9136AA
-    assert crc32c(b"\xff" * 32) == 0x62A8AB43
-    for size in (0, 1, 4095, 4096, 4097, 5119, 5120, 12_345):
-        data = np.random.default_rng(size).bytes(size)
-        assert crc32c(data) == slow_crc(data), size
-
-
-@pytest.mark.parametrize("size", [0, 1, 32_760, 32_761, 32_762, 65_521, 65_522, 65_523, 200_000])
-def test_logs(size):
-    payload = np.random.default_rng(size).bytes(size)
-    log = log_record(payload)
-    (record,) = read_log(log)
-    assert record.payload == payload
-    for position in {0, 1, size // 3, 32_760, 32_761, 32_762, size - 1} & set(range(size)):
-        length = min(size - position, 70_000)
-        place = record.place(position)
-        assert log[place] == payload[position]
-        assert read_span(log[place:], place, length) == payload[position : position + length]
-    # What the end of the file cuts off was never written.
-    assert list(read_log(log[:-1])) == []
-
-
-@pytest.mark.parametrize("first", [32_750, 32_755, 32_756, 32_761])
-def test_logs_of_several_records(first):
-    """Fragments that fill a block, and the few bytes at its end that hold no header."""
-    parts = [b"a" * first, b"b" * 4, b"c" * 32_740, b"d"]
-    log = b""
-    for part in parts:
-        left = -len(log) % 32_768
-        log += bytes(left) if left < 7 else b""
-        assert len(log) % 32_768 + 7 + len(part) <= 32_768
-        log += log_record(part)
-    assert [record.payload for record in read_log(log)] == parts
-
-
-@pytest.mark.parametrize(
-    ("data", "match"),
-    [
-        (b"\0" * 4 + b"\xff\xff\x01" + bytes(40_000), "a fragment at byte 0 is longer than its block"),
-        (b"\0" * 4 + b"\x01\x00\x05x", "a fragment of kind 5 at byte 0 does not belong there"),
-        (b"\0" * 4 + b"\x01\x00\x03x", "a fragment of kind 3 at byte 0 does not belong there"),
-        (b"\0" * 4 + b"\x01\x00\x02x" + b"\0" * 4 + b"\x01\x00\x01x", "a fragment of kind 1 at byte 8 does not belong"),
-    ],
-)
-def test_logs_that_are_none(data, match):
-    with pytest.raises(ValueError, match=match):
-        list(read_log(data))
-
-
-def test_space_set_aside_in_a_log():
-    assert list(read_log(bytes(40_000) + log_record(b"x")[:3])) == []
-
-
-@pytest.mark.parametrize(
-    ("content", "match"),
-    [
-        (b"abc", "a block is too short"),
-        (b"\xff\xff\xff\x7f", "claims 2147483647 restarts"),
-        (b"\x01\x01\x00k\0\0\0\0\1\0\0\0", "an entry does not fit its block"),
-        (b"\x00\x09\x00k\0\0\0\0\1\0\0\0", "an entry does not fit its block"),
-        (b"\x00\x01\x05k\0\0\0\0\1\0\0\0", "an entry does not fit its block"),
-        (b"\x00\x01\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01k\0\0\0\0\1\0\0\0", "no number|does not fit"),
-        (b"\x00\xff\x7f\x00" + b"k" * 16383 + b"\0\0\0\0\1\0\0\0", "an entry does not fit its block"),
-    ],
-)
-def test_blocks_that_are_none(content, match):
-    with pytest.raises(ValueError, match=match):
-        list(entries(content))
-
-
-@needs_snappy
-def test_blocks_that_cannot_be_unpacked():
-    with pytest.raises(ValueError, match="a block is compressed in way 4"):
-        block_content(b"data\x04\0\0\0\0")
-    with pytest.raises(ValueError, match="a block of 5 bytes claims to hold 4294967295"):
-        block_content(b"\xff\xff\xff\xff\x0f\x01\0\0\0\0")
-    with pytest.raises(ValueError, match="a block cannot be unpacked"):
-        block_content(b"\x20\xff\xff\xff\xff\xff\xff\x01\0\0\0\0")
 
 
 @pytest.mark.parametrize(

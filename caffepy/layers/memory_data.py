@@ -83,8 +83,7 @@ class MemoryData(Layer):
         op.plan(out.shape)
         rows = []
         for i, crop in enumerate(images.crops):
-            one = slice(i, i + 1)
-            h_off, w_off, mirror = (part[one] for part in images.placement)
+            h_off, w_off, mirror = (part[i : i + 1] for part in images.placement)
             op.forward(crop[None], h_off, w_off, mirror, None, out)
             rows.append(self.backend.to_host(out)[0].copy())
         return rows

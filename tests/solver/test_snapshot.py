@@ -479,9 +479,8 @@ def test_files_names_and_functions_are_public():
 
 def test_what_was_left_of_an_earlier_kill_is_removed_at_the_start(tmp_path):
     def left(name: str) -> Path:
-        path = tmp_path / name
-        path.write_bytes(b"part")
-        return path
+        (tmp_path / name).write_bytes(b"part")
+        return tmp_path / name
 
     long = "l" * 70
     gone = [left(".snap_iter_20.caffemodel.0123abcd.tmp"), left(".snap_iter_20.solverstate.h5.ffffffff.tmp")]

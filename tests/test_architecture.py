@@ -52,15 +52,18 @@ def _contracts() -> dict[str, dict]:
 
 #: Contract -> (the field that lists all modules but some, those some).
 COMPLETE = {
-    "cpu imports backend, labels, host_memory, random and errors only": (
+    "cpu imports backend, labels, host, random and errors only": (
         "forbidden_modules",
-        {"cpu", "backend", "labels", "host_memory", "random", "errors"},
+        {"cpu", "backend", "labels", "host", "random", "errors"},
     ),
-    "gpu imports backend, labels, host_memory, random and errors only": (
+    "gpu imports backend, labels, host, random and errors only": (
         "forbidden_modules",
-        {"gpu", "backend", "labels", "host_memory", "random", "errors"},
+        {"gpu", "backend", "labels", "host", "random", "errors"},
     ),
-    "data imports proto, random and errors only": ("forbidden_modules", {"data", "proto", "random", "errors"}),
+    "data imports proto, host, random and errors only": (
+        "forbidden_modules",
+        {"data", "proto", "host", "random", "errors"},
+    ),
     "proto imports errors only": ("forbidden_modules", {"proto", "errors"}),
     "Only devices imports cpu and gpu": ("source_modules", {"cpu", "gpu", "devices"}),
     "Nothing imports testing": ("source_modules", {"testing"}),

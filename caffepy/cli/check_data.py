@@ -46,8 +46,8 @@ def command(
         raise click.UsageError("--force-color and --force-gray exclude each other.")
     from caffepy.cli.output import counting, logged
     from caffepy.data.check import check_data
-    from caffepy.data.reader import cores
     from caffepy.data.source import open_source
+    from caffepy.host import cores
 
     with logged() as err:
         source = open_source(db, backend.upper())

@@ -101,8 +101,8 @@ def _form(form: str | None, output: str | None) -> str:
 
 
 def _as_tested(files: list[str], flags: dict[str, Any], progress: Callable[[int, int], None]) -> Classes:
-    from caffepy.data.reader import cores
     from caffepy.evaluation.as_tested import classify_as_tested
+    from caffepy.host import cores
 
     return classify_as_tested(
         files,

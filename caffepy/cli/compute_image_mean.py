@@ -23,8 +23,8 @@ def command(input_db: str, output_file: str | None, backend: str, threads: int) 
     """Compute the mean image of INPUT_DB, show the mean of each channel, and write OUTPUT_FILE (.binaryproto)."""
     from caffepy.cli.output import counting, logged
     from caffepy.data.mean import compute_mean, write_mean
-    from caffepy.data.reader import cores
     from caffepy.data.source import open_source
+    from caffepy.host import cores
 
     with logged() as err:
         source = open_source(input_db, backend.upper())

@@ -49,7 +49,7 @@ def command(rootfolder: str, paths: tuple[str, ...], **flags: Any) -> int:
     from caffepy.cli.output import counting, logged
     from caffepy.data.convert import ConversionSettings, convert_images, plan_conversion
     from caffepy.data.image_list import class_folders, read_list
-    from caffepy.data.reader import cores
+    from caffepy.host import cores
 
     with logged() as err:
         if flags["class_folders"]:

@@ -38,8 +38,8 @@ def command(folders: tuple[str, ...], input_folder: str | None, output_folder: s
     """
     from caffepy.cli.output import counting, logged
     from caffepy.data.image_names import images_below, listed_names
-    from caffepy.data.reader import cores
     from caffepy.data.resize_and_crop import SquareSettings, plan_squares, resize_and_crop
+    from caffepy.host import cores
 
     given = [*folders, *(folder for folder in (input_folder, output_folder) if folder)]
     if len(given) != 2 or (input_folder and folders and not output_folder):

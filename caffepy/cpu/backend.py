@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,18 +14,13 @@ from caffepy.backend import SMALLER, Array, Backend
 from caffepy.cpu._parallel import Workers
 from caffepy.cpu._stream import FastStream
 from caffepy.errors import BackendError
-from caffepy.host_memory import available_memory
+from caffepy.host import available_memory, cores
 from caffepy.random import Stream
 
 __all__ = ["CpuBackend"]
 
 # Asking the system costs more than a small array.
 _LARGE = 1 << 26
-
-
-def _cores() -> int:
-    # A container or taskset may give fewer cores than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class CpuBackend(Backend):
@@ -37,7 +31,7 @@ class CpuBackend(Backend):
         self.ops = ops
         self.device = "cpu"
         self.dtype = np.dtype(dtype)
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         #: Not mirrored: how CPU ops share a loop.
         self.workers = Workers(self.threads)
         # An arena for each thread that runs nets: two nets in two threads must not share one.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.data.bad_records import BadRecords, too_many
-from caffepy.data.datum import Image
+from caffepy.data.datum import Image, size_text
 from caffepy.data.images import Images
 from caffepy.data.order import Order
 from caffepy.data.pixels import planes, words
 from caffepy.data.prefetch import Prefetcher
 from caffepy.data.transform import Transform
 from caffepy.errors import DataError
+from caffepy.host import cores
 
-__all__ = ["Allocate", "Batch", "RecordReader", "cores", "ordinary_memory"]
+__all__ = ["Allocate", "Batch", "RecordReader", "ordinary_memory"]
 
 logger = logging.getLogger("caffepy")
 
@@ -248,7 +248,7 @@ class _Filler:
             return
         if math.prod(shape) > _MAX_COUNT:
             raise DataError(
-                f"{self.transform.where}: blob size exceeds INT_MAX: a batch of {_times(shape)}. "
+                f"{self.transform.where}: blob size exceeds INT_MAX: a batch of {size_text(shape)}. "
                 "Set crop_size in transform_param or make batch_size smaller."
             )
         batch.pixels = self.allocate(self.pixels_shape(shape), self.dtype)
@@ -306,7 +306,7 @@ class _Filler:
         if what:
             raise DataError(
                 f"{self.transform.where}: {name} of '{self.images.path}' has another {what}: "
-                f"{_times(shape)}, the first record {_times(first)}. {hint}"
+                f"{size_text(shape)}, the first record {size_text(first)}. {hint}"
             )
         self.transform.check(shape, f"{name} of '{self.images.path}'")
 
@@ -329,12 +329,3 @@ def _store(image: NDArray[Any], h_off: int, w_off: int, batch: Batch, position: 
 def ordinary_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array for a batch on a device that needs no special memory."""
     return np.empty(shape, dtype)
-
-
-def cores() -> int:
-    """How many cores this process may use: a container or taskset may give fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

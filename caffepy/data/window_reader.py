@@ -14,12 +14,13 @@ from caffepy.data.bad_records import BadRecords, too_many
 from caffepy.data.datum import decode_image
 from caffepy.data.image_files import read_image_file
 from caffepy.data.prefetch import Prefetcher
-from caffepy.data.reader import Allocate, cores
+from caffepy.data.reader import Allocate
 from caffepy.data.resize import resize
 from caffepy.data.transform import Transform
 from caffepy.data.window_crop import place_window
 from caffepy.data.window_file import WindowFile, Windows
 from caffepy.errors import DataError
+from caffepy.host import cores
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from caffepy.data.datum import Image
 from caffepy.data.in_order import in_order
-from caffepy.data.reader import cores
 from caffepy.errors import NetError
 from caffepy.evaluation.crops import Crops
 from caffepy.evaluation.predictions import Predictions, softmax
 from caffepy.evaluation.scores import ScoreBlobs
+from caffepy.host import cores
 from caffepy.layers._image_batches import ImageBatchLayer
 from caffepy.net import Net
 

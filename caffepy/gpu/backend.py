@@ -20,7 +20,7 @@ from caffepy.gpu._kernels import Kernels
 from caffepy.gpu._loss_scale import DeviceLossScale
 from caffepy.gpu._open import check_capability, check_device
 from caffepy.gpu._recorder import GraphRecorder
-from caffepy.host_memory import available_memory
+from caffepy.host import available_memory
 
 __all__ = ["GpuBackend"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.data.reader import Allocate
-from caffepy.errors import CaffepyError, DataError
+from caffepy.errors import DataError
 from caffepy.layer import Layer
 
 __all__ = ["BatchLayer", "Batches"]
@@ -69,14 +69,6 @@ class BatchLayer(Layer):
         except BaseException:
             self.close()
             raise
-
-    @contextmanager
-    def named(self, kind: type[CaffepyError] = DataError) -> Iterator[None]:
-        """Errors of ``kind`` inside the block get this layer's name and line."""
-        try:
-            yield
-        except kind as error:
-            raise kind(str(self.error(str(error)))) from error
 
     def batch_memory(self) -> Allocate:
         """Makes the arrays of batches, as long as there is memory; it does not hold on to this layer."""

@@ -7,6 +7,7 @@ from caffepy.data.images import RecordImages
 from caffepy.data.reader import RecordReader
 from caffepy.data.source import Source, open_source
 from caffepy.data.transform import Transform
+from caffepy.errors import DataError
 from caffepy.layer import register_layer
 from caffepy.layers._image_batches import ImageBatchLayer
 from caffepy.proto import caffe_pb2
@@ -36,7 +37,7 @@ class Data(ImageBatchLayer):
         backend = caffe_pb2.DataParameter.DB.Name(param.backend)
         train = self.phase == caffe_pb2.TRAIN
         shuffle = options.shuffle and train
-        with self.named():
+        with self.named(DataError):
             source = open_source(param.source, backend, readahead=not shuffle)
             self.resources.callback(source.close)
             noise = self._colour_noise(source) if train and options.colour_noise else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caffepy.data.row_reader import RowReader
+from caffepy.errors import DataError
 from caffepy.layer import register_layer
 from caffepy.layers._batches import BatchLayer
 
@@ -37,7 +38,7 @@ class HDF5Data(BatchLayer):
         # Importing the layers must not need h5py until a file is opened.
         from caffepy.data.hdf5_rows import Hdf5Rows, read_file_list
 
-        with self.named():
+        with self.named(DataError):
             rows = Hdf5Rows(
                 read_file_list(param.source),
                 list(self.param.top),

@@ -46,7 +46,7 @@ class ImageData(ImageBatchLayer):
         if param.batch_size == 0:
             raise self.error("Positive batch size required (Check failed: batch_size > 0). Set it in image_data_param.")
         train = self.phase == caffe_pb2.TRAIN
-        with self.named():
+        with self.named(DataError):
             noise = self._colour_noise() if train and options.colour_noise else None
             images = ImageFiles(
                 read_list(param.source),

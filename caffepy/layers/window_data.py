@@ -7,6 +7,7 @@ import logging
 from caffepy.data.transform import Transform
 from caffepy.data.window_file import read_window_file
 from caffepy.data.window_reader import WindowImages, WindowReader, cached_bytes, window_settings
+from caffepy.errors import DataError
 from caffepy.layer import register_layer
 from caffepy.layers._batches import BatchLayer
 
@@ -41,7 +42,7 @@ class WindowData(BatchLayer):
             _log.warning("layer '%s': WindowData takes scale from window_data_param, as Caffe does.", self.name)
         if param.crop_mode not in ("warp", "square"):
             _log.warning("layer '%s': crop_mode '%s' is neither warp nor square: warp.", self.name, param.crop_mode)
-        with self.named():
+        with self.named(DataError):
             settings = window_settings(param, transform)
             file = read_window_file(param.source, param.fg_threshold, param.bg_threshold)
             if param.cache_images:

@@ -223,7 +223,7 @@ class Solver(ABC):
         stop_iter = self.iter + iterations
         self._losses.clear()
         self._tell_what_is_apart()
-        self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self._wait_seconds()
+        self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self.net.wait_seconds
         while self.iter < stop_iter and not self.stopping():
             due = param.test_interval and self.iter % param.test_interval == 0
             if due and (self.iter or param.test_initialization):
@@ -348,7 +348,7 @@ class Solver(ABC):
         self._why_apart = why
 
     def _display(self, loss: float) -> None:
-        now, waited = time.perf_counter(), self._wait_seconds()
+        now, waited = time.perf_counter(), self.net.wait_seconds
         seconds = now - self._shown_at
         shown = outputs.named(self.net, outputs.values(self.net))
         wait = (waited - self._waited) / seconds if seconds > 0 else 0.0
@@ -359,9 +359,6 @@ class Solver(ABC):
             _log.info(
                 "Loss scale %g; %d updates left out so far, whose gradients overflowed", *self._loss_scale.report()
             )
-
-    def _wait_seconds(self) -> float:
-        return sum(getattr(layer, "wait_seconds", 0.0) for layer in self.net.layers)
 
     # Testing
 

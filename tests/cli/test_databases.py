@@ -10,8 +10,8 @@ import pytest
 from caffepy.data.datum import decode, encode
 from caffepy.data.lmdb_writer import LmdbWriter
 from caffepy.data.mean import compute_mean, read_mean
-from caffepy.data.reader import cores
 from caffepy.data.source import open_source
+from caffepy.host import cores
 
 
 @pytest.fixture

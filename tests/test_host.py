@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from caffepy import host_memory
+from caffepy import host
 from caffepy.cpu.backend import CpuBackend
 from caffepy.errors import BackendError
 
@@ -15,9 +15,9 @@ from caffepy.errors import BackendError
 @pytest.fixture
 def system(tmp_path, monkeypatch):
     """Folders in place of /proc and /sys/fs/cgroup, and no limit of the process; gives a function that writes files."""
-    monkeypatch.setattr(host_memory, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(host_memory, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(host_memory, "_address_space", lambda: sys.maxsize)
+    monkeypatch.setattr(host, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(host, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(host, "_address_space", lambda: sys.maxsize)
 
     def write(name: str, text: str) -> None:
         path = tmp_path / name
@@ -29,30 +29,30 @@ def system(tmp_path, monkeypatch):
 
 
 def test_the_machine_counts_what_is_available_and_swap(system):
-    assert host_memory.available_memory() == 4100 << 10
+    assert host.available_memory() == 4100 << 10
 
 
 def test_a_container_of_the_second_version_counts_caches_as_free(system):
     system("cgroup/memory.max", "3000000\n")
     system("cgroup/memory.current", "1000000\n")
     system("cgroup/memory.stat", "anon 5\ninactive_file 250000\n")
-    assert host_memory.available_memory() == 2_250_000
+    assert host.available_memory() == 2_250_000
     system("cgroup/memory.max", "max\n")
-    assert host_memory.available_memory() == 4100 << 10
+    assert host.available_memory() == 4100 << 10
 
 
 def test_a_container_of_the_first_version(system):
     system("cgroup/memory/memory.limit_in_bytes", "3000000\n")
     system("cgroup/memory/memory.usage_in_bytes", "4000000\n")
     system("cgroup/memory/memory.stat", "cache 1\n")
-    assert host_memory.available_memory() == 0
+    assert host.available_memory() == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ulimit is a thing of Unix")
 def test_ulimit_counts_less_what_is_in_use():
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30));"
-        "from caffepy.host_memory import _address_space as left; before = left();"
+        "from caffepy.host import _address_space as left; before = left();"
         "import numpy as np; taken = np.zeros(1 << 30, np.uint8); print(before, before - left())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

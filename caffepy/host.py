@@ -1,4 +1,4 @@
-"""How much memory this process may still take: what the machine, its container and ``ulimit -v`` leave."""
+"""What this machine lets the process have: cores, and memory, less what a container and ``ulimit -v`` take away."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from pathlib import Path
 if sys.platform != "win32":
     import resource
 
-__all__ = ["available_memory"]
+__all__ = ["available_memory", "cores"]
 
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """How many cores this process may use: a container or taskset may give fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory() -> int:

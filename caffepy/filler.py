@@ -87,9 +87,7 @@ def gaussian(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, st
         raise LayerError(
             f"gaussian filler: sparse must be at least -1 (Check failed: sparse >= -1); got {filler.sparse}."
         )
-    values = stream.normal(_count(shape), step)
-    values *= np.float32(filler.std)
-    values += np.float32(filler.mean)
+    values = stream.normal(_count(shape), step, filler.std, filler.mean)
     if filler.sparse >= 0:
         keep = filler.sparse / max(shape[0] if shape else 1, 1)
         # The words after those that the normal numbers were made of.
@@ -113,9 +111,7 @@ def xavier(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step
 
 def msra(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
     """x ~ N(0, 2 / n), n = fan in, fan out, or their mean, as ``variance_norm`` says."""
-    values = stream.normal(_count(shape), step)
-    values *= np.float32(math.sqrt(2 / _fan(filler, shape)))
-    return values.reshape(shape)
+    return stream.normal(_count(shape), step, math.sqrt(2 / _fan(filler, shape))).reshape(shape)
 
 
 def bilinear(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:

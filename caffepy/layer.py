@@ -140,10 +140,12 @@ class Layer(ABC):
                     f"blobs[{index}] in the prototxt has {len(values)} values; "
                     f"its shape {blob.shape_string} needs {blob.count}."
                 )
+            blob.data[...] = self.backend.asarray(values.reshape(blob.shape))
         else:
             with self.named():
                 values = fill(filler, blob.shape, self.stream("blob", index))
-        blob.data[...] = self.backend.asarray(values.reshape(blob.shape))
+            # On the CPU that is the filler's own memory, not touched twice.
+            blob.place(data=blob.backend.asarray(values.reshape(-1)))
         return blob
 
     def axis(self, blob: Blob, index: int, what: str = "axis") -> int:

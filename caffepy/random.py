@@ -123,8 +123,8 @@ class Stream:
         """Uniform in [0, 1), multiples of 2^-24, float32."""
         return (self.bits(count, step) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
-    def normal(self, count: int, step: int = 0) -> NDArray[np.float32]:
-        """Gaussian, mean 0, standard deviation 1, by Box and Muller's transform in float64, rounded to float32.
+    def normal(self, count: int, step: int = 0, std: float = 1, mean: float = 0) -> NDArray[np.float32]:
+        """Gaussian, by Box and Muller's transform in float64, rounded to float32; then times std, plus mean in that.
 
         Its logarithm, sine and cosine are sums and products in a fixed order: the same bits on every machine.
         """
@@ -133,6 +133,8 @@ class Stream:
         for start in range(0, len(out), 2 * _CHUNK):
             part = slice(start, start + 2 * _CHUNK)
             out[part] = _box_muller(words[part])
+        out *= np.float32(std)
+        out += np.float32(mean)
         return out[:count]
 
     def normal_of_steps(self, steps: NDArray[np.int64], count: int) -> NDArray[np.float64]:

@@ -143,6 +143,19 @@ def test_learnable_blobs_are_filled_each_from_its_own_stream():
     assert not np.array_equal(_layer(seed=1).add_blob((50, 20), filler).data, one.data)
 
 
+def test_a_filled_blob_is_the_fillers_memory_where_that_can_be(monkeypatch):
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    monkeypatch.setattr("caffepy.layer.fill", lambda *_: values)
+    for dtype in ("float32", "float64"):
+        layer = _layer()
+        layer.backend = get_backend("cpu", dtype)
+        blob = layer.add_blob((2, 3), caffe_pb2.FillerParameter())
+        assert np.shares_memory(blob.data, values) == (dtype == "float32")
+        assert blob.data.dtype == dtype
+        assert blob.data.tolist() == values.tolist()
+        assert blob.unallocated == 0
+
+
 def test_an_unknown_filler_names_the_layer():
     with pytest.raises(LayerError, match=r"net.prototxt:7: layer 'one' \(Mine\): .*gausian"):
         _layer().add_blob((2,), caffe_pb2.FillerParameter(type="gausian"))

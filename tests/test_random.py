@@ -116,6 +116,11 @@ def test_normal():
     assert abs((np.abs(values) < 1).mean() - 0.682689) < 5 * error / 2
 
 
+def test_normal_of_another_mean_and_deviation_is_that_in_float32():
+    plain, other = Stream(2, "n").normal(1001), Stream(2, "n").normal(1001, 0, 0.01, -2.5)
+    np.testing.assert_array_equal(other, plain * np.float32(0.01) + np.float32(-2.5))
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 100, 10_001])
 def test_permutation_is_one(count):
     shuffled = Stream(4, "shuffle").permutation(count, 3)
@@ -155,8 +160,8 @@ def test_normal_of_steps_is_normal(count):
 def test_the_cpu_draws_the_same_bits(count, step, threads):
     slow, fast = Stream(3, "conv1", "blob", 0), get_backend("cpu", threads=threads).stream(3, "conv1", "blob", 0)
     assert type(fast) is not type(slow)
-    for draw in ("bits", "normal", "uniform"):
-        ours, theirs = getattr(fast, draw)(count, step), getattr(slow, draw)(count, step)
+    for draw, *more in (("bits",), ("normal",), ("normal", 0.01, -2.5), ("uniform",)):
+        ours, theirs = getattr(fast, draw)(count, step, *more), getattr(slow, draw)(count, step, *more)
         assert ours.dtype == theirs.dtype
         assert np.array_equal(ours, theirs), draw
 

@@ -32,13 +32,13 @@ class FastStream(Stream):
         self._workers = workers
 
     def bits(self, count: int, step: int = 0) -> Bits:
-        return self._draw(count, step, False)
+        return self._draw(count, step, None)
 
-    def normal(self, count: int, step: int = 0) -> NDArray[np.float32]:
-        return self._draw(count, step, True).view(np.float32)
+    def normal(self, count: int, step: int = 0, std: float = 1, mean: float = 0) -> NDArray[np.float32]:
+        return self._draw(count, step, (np.float32(std), np.float32(mean))).view(np.float32)
 
-    def _draw(self, count: int, step: int, normal: bool) -> Bits:
-        """Words, or, where they are to be ``normal``, the float32 numbers made of them while they are in the cache."""
+    def _draw(self, count: int, step: int, normal: tuple[np.float32, np.float32] | None) -> Bits:
+        """Words, or the numbers of a ``normal`` distribution made of them while they are in the cache."""
         out = np.empty((count + 3) // 4 * 4, np.uint32)
         blocks, numbers = out.reshape(-1, 4), out.view(np.float32)
         key0, key1 = map(np.uint64, self.key)
@@ -47,8 +47,11 @@ class FastStream(Stream):
             for chunk in range(first, last):
                 begin, end = chunk * CHUNK, min((chunk + 1) * CHUNK, len(out))
                 _words(begin // 4, np.uint64(step), key0, key1, blocks[begin // 4 : end // 4])
-                if normal:
-                    _normal(out[begin:end], numbers[begin:end])
+                if normal is not None:
+                    part = numbers[begin:end]
+                    _normal(out[begin:end], part)
+                    part *= normal[0]
+                    part += normal[1]
 
         self._workers.run(chunks_of(len(out)), some)
         return out[:count]

@@ -26,6 +26,7 @@ from caffepy.data.mean import compute_mean, write_mean
 from caffepy.data.source import open_source
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_net
+from tests.benchmarks.machine import compile_modules
 from tests.benchmarks.nets import MODELS
 from tests.benchmarks.photographs import add_option, make_database
 from tests.benchmarks.rows import Row, main
@@ -35,6 +36,7 @@ _LINE = re.compile(r"\] Iteration (\d+) .*loss = ")
 
 def rows(given: argparse.Namespace) -> Iterator[Row]:
     """One."""
+    compile_modules()
     with tempfile.TemporaryDirectory() as folder:
         solver, what = write_solver(Path(folder), given)
         compiling, _ = _start(solver, given.threads)

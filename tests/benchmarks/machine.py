@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib.metadata
 import importlib.util
 import os
@@ -12,7 +13,14 @@ from pathlib import Path
 
 import threadpoolctl
 
-__all__ = ["compiler", "describe", "missing", "versions"]
+import caffepy
+
+__all__ = ["compile_modules", "compiler", "describe", "missing", "versions"]
+
+
+def compile_modules(folder: Path = Path(caffepy.__file__).parent) -> None:
+    """Keep bytecode beside caffepy's modules, as pip does when it installs them: a checkout has none at first."""
+    compileall.compile_dir(folder, quiet=1)
 
 
 def describe() -> str:

@@ -16,11 +16,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.benchmarks.machine import compile_modules
 from tests.benchmarks.rows import Row, main
 
 
 def rows(given: argparse.Namespace) -> Iterator[Row]:
     """One for each."""
+    compile_modules()
     script = shutil.which("caffepy", path=str(Path(sys.executable).parent))
     commands = {
         "Python": [sys.executable, "-c", "pass"],

@@ -14,6 +14,7 @@ from caffepy.data.source import open_source
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net, read_solver
 from tests.benchmarks.layers import Limits, Pass
+from tests.benchmarks.machine import compile_modules
 from tests.benchmarks.peak_memory import caffe_bytes
 from tests.benchmarks.photographs import make_database
 from tests.benchmarks.roofline import _labels, draw
@@ -137,3 +138,10 @@ def test_a_picture_is_drawn(tmp_path):
     # Marks and bars in both colours.
     colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
     assert {(0x1F, 0x77, 0xB4), (0xD9, 0x5F, 0x02)} <= colours
+
+
+def test_modules_have_bytecode_even_where_python_keeps_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "one.py").write_text("x = 1")
+    compile_modules(tmp_path)
+    assert [path.name.split(".")[0] for path in (tmp_path / "__pycache__").glob("*.pyc")] == ["one"]

@@ -298,4 +298,5 @@ def test_nets_that_people_published(name, folded, kept):
         assert (len(result.into), len(result.kept)) == (folded, kept)
         with Net((result.net, Lines.unknown()), fill_params=False) as other:
             result.copy_to(other)
-            assert largest_difference(net, other, result)[2] < 2e-4
+            # Sigmoids of one net, around 0 of numbers that are large, make the most of rounding.
+            assert largest_difference(net, other, result)[2] < 5e-4

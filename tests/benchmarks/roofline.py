@@ -106,7 +106,9 @@ def _speed(one: Pass) -> float:
 
 def _times(axes: Axes, passes: list[Pass], limits: Limits) -> None:
     """Milliseconds of each layer, forward and backward stacked, with a tick at what the machine's limits allow."""
-    names = list(dict.fromkeys(one.layer for one in passes if max(one.ours, one.theirs or 0.0) > 1e-3))
+    # In the order of the forward pass, which of a layer may be too short to be seen.
+    seen = {one.layer for one in passes if max(one.ours, one.theirs or 0.0) > 1e-3}
+    names = [name for name in dict.fromkeys(one.layer for one in passes) if name in seen]
     for row, name in enumerate(names):
         for shift, side in ((-0.2, "caffepy"), (0.2, "PyTorch")):
             begin = 0.0

@@ -136,7 +136,8 @@ def test_numbers_that_change_between_passes_count(make):
 def test_before_any_training_mean_and_variance_are_zero(make):
     net = make(INPUT % (2, 9, 9) + conv(CONVOLUTIONS["3x3"]) + BATCH_NORM)
     net.params["bn"][2].data[...] = 0
-    np.testing.assert_allclose(result(net), layer_by_layer(net), rtol=1e-4, atol=5e-3)
+    # Divided by the root of eps alone, which makes rounding that much larger.
+    np.testing.assert_allclose(result(net), layer_by_layer(net), rtol=1e-4, atol=2e-5 / 1e-5**0.5)
 
 
 def test_a_part_of_the_net_ends_where_it_is_told_to(make):

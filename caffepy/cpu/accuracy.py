@@ -8,6 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
+from caffepy.cpu._whole import whole
 from caffepy.labels import first_bad, refuse_accuracy_label
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def _judge(
     for n in range(begin, end):
         bad[n] = -1
         for i in range(inner):
-            # NaN as a whole number could be anything, a class too.
-            k = int(label[n, i]) if abs(label[n, i]) < 2147483648 else -2147483648
+            k = whole(label[n, i])
             verdicts[n, i] = _IGNORED
             if ignore and k == ignore_label:
                 continue

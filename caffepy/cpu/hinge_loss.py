@@ -8,6 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
+from caffepy.cpu._whole import whole
 from caffepy.labels import first_bad, refuse
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ class HingeLoss:
 def _forward(begin: int, end: int, x: Array, label: Array, squared: bool, sums: Array, bad: Array) -> None:
     classes = x.shape[1]
     for n in range(begin, end):
-        # NaN as a whole number could be anything, a class too.
-        k = int(label[n]) if abs(label[n]) < 2147483648 else -1
+        k = whole(label[n])
         bad[n] = 0 if k < 0 or k >= classes else -1
         total = 0.0
         for c in range(classes):

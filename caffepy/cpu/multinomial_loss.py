@@ -8,6 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
+from caffepy.cpu._whole import whole
 from caffepy.labels import first_bad, refuse
 
 if TYPE_CHECKING:
@@ -79,8 +80,7 @@ class MultinomialLoss:
 def _forward(begin: int, end: int, prob: Array, label: Array, smallest: float, sums: Array, bad: Array) -> None:
     classes = prob.shape[1]
     for n in range(begin, end):
-        # NaN as a whole number could be anything, a class too.
-        k = int(label[n]) if abs(label[n]) < 2147483648 else -1
+        k = whole(label[n])
         if k < 0 or k >= classes:
             bad[n] = 0
             sums[n] = 0

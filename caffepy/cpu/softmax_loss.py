@@ -8,6 +8,7 @@ import numpy as np
 
 from caffepy.backend import Array, Backend
 from caffepy.cpu._jit import kernel
+from caffepy.cpu._whole import whole
 from caffepy.labels import first_bad, refuse_score_label
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def _forward(
         counted = 0
         bad[n] = -1
         for i in range(inner):
-            # NaN as a whole number could be anything, a class too.
-            k = int(label[n, i]) if abs(label[n, i]) < 2147483648 else -2147483648
+            k = whole(label[n, i])
             if ignore and k == ignore_label:
                 continue
             if k < 0 or k >= classes:

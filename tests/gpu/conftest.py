@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,3 +37,15 @@ def gpu(dtype):
 def cpu(dtype):
     """The CPU in ``dtype``, one thread."""
     return get_backend("cpu", dtype, 1)
+
+
+@pytest.fixture
+def way(kind, gpu):
+    """Planned inside ``with way()``, a convolution goes the way that ``kind``, of the test's module, names."""
+    from caffepy.gpu import _cudnn
+
+    if "own" in kind:
+        return _cudnn.without_cudnn
+    if _cudnn.library() is None:
+        pytest.skip("cuDNN is not installed: nvidia-cudnn-frontend and its library")
+    return nullcontext

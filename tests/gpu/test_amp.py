@@ -16,6 +16,7 @@ from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net, read_solver
 from caffepy.solver import get_solver
 from caffepy.solver.steps import Steps
+from tests.gpu.updates import SOLVERS
 
 
 @pytest.fixture
@@ -128,17 +129,6 @@ layer { name: "fc7" type: "InnerProduct" bottom: "drop6" top: "fc7"
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc7" bottom: "t" top: "loss" loss_weight: 1 }
 layer { name: "accuracy" type: "Accuracy" bottom: "fc7" bottom: "t" top: "accuracy" }
 """
-
-
-# Of each type of solver, besides what all have.
-SOLVERS = {
-    "SGD": "momentum: 0.9",
-    "Nesterov": "momentum: 0.9",
-    "AdaGrad": "delta: 1e-6",
-    "RMSProp": "rms_decay: 0.9",
-    "AdaDelta": "momentum: 0.9 delta: 1e-6",
-    "Adam": "momentum: 0.9",
-}
 
 
 def _solver(folder, backend, kind="SGD", scale=2.0**8, **arguments):

@@ -31,18 +31,6 @@ def dtype(kind):
     return kind.split()[0]
 
 
-@pytest.fixture
-def way(kind, gpu):
-    """Planned inside ``with way()``, a convolution goes the way that is asked for."""
-    from caffepy.gpu import _cudnn
-
-    if "own" in kind:
-        return _cudnn.without_cudnn
-    if _cudnn.library() is None:
-        pytest.skip("cuDNN is not installed: nvidia-cudnn-frontend and its library")
-    return nullcontext
-
-
 def on_one_way(*dtypes):
     """For tests that choose for themselves."""
     return pytest.mark.parametrize("dtype", dtypes)

@@ -56,18 +56,6 @@ def gpu(dtype):
     return get_backend("gpu:0", amp=True).half if dtype == "float16" else get_backend("gpu:0", dtype)
 
 
-@pytest.fixture
-def way(kind, gpu):
-    """Planned inside ``with way()``, a convolution goes the way that is asked for."""
-    from caffepy.gpu import _cudnn
-
-    if "own" in kind:
-        return _cudnn.without_cudnn
-    if _cudnn.library() is None:
-        pytest.skip("cuDNN is not installed: nvidia-cudnn-frontend and its library")
-    return nullcontext
-
-
 def numbers(name):
     """scale and shift, of both signs."""
     random = np.random.default_rng(7)

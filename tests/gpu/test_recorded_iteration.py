@@ -15,6 +15,7 @@ from caffepy.proto.read import parse_net
 from caffepy.solver import Observer, Solver, register_solver
 from caffepy.solver.solver import _registry
 from caffepy.solver.steps import Steps
+from tests.gpu.updates import SOLVERS
 from tests.solver.recorder import Recorder, solver_of
 
 DATA = """
@@ -37,14 +38,6 @@ layer { name: "size" type: "Reduction" bottom: "y" top: "size" loss_weight: 0.01
 layer { name: "accuracy" type: "Accuracy" bottom: "y" bottom: "t" top: "accuracy" }
 """
 
-KINDS = {
-    "SGD": "momentum: 0.9",
-    "Nesterov": "momentum: 0.9",
-    "AdaGrad": "delta: 1e-6",
-    "RMSProp": "rms_decay: 0.9",
-    "AdaDelta": "momentum: 0.9 delta: 1e-6",
-    "Adam": "momentum: 0.9",
-}
 SETTINGS = {
     "plain": "",
     "iter_size": "iter_size: 2",
@@ -65,7 +58,7 @@ def backend(request):
 
 
 def _make(folder, backend, record, settings, kind="SGD", *observers):
-    text = f'type: "{kind}" {KINDS.get(kind, "")} weight_decay: 0.01 max_iter: 100 base_lr: 0.05 {settings}'
+    text = f'type: "{kind}" {SOLVERS.get(kind, "")} weight_decay: 0.01 max_iter: 100 base_lr: 0.05 {settings}'
     solver = solver_of(folder, DATA + REST, text, *observers, backend=backend, record=record)
     if solver.net.loss_scale is not None:
         solver.net.loss_scale._scale.fill(2.0**8)
@@ -92,7 +85,7 @@ def _two(folder, backend, settings, kind="SGD", observe=lambda: ()):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOLVERS)
 def test_equal_to_the_bit(tmp_path, backend, kind, settings, caplog):
     caplog.set_level(logging.INFO, "caffepy")
     (plain, told), (recorded, told_too) = _two(tmp_path, backend, SETTINGS[settings], kind)

@@ -6,7 +6,17 @@ import numpy as np
 
 from tests.gpu.twins import both, on
 
-__all__ = ["CASES", "updated"]
+__all__ = ["CASES", "SOLVERS", "updated"]
+
+#: Of each type of solver, besides what all have.
+SOLVERS = {
+    "SGD": "momentum: 0.9",
+    "Nesterov": "momentum: 0.9",
+    "AdaGrad": "delta: 1e-6",
+    "RMSProp": "rms_decay: 0.9",
+    "AdaDelta": "momentum: 0.9 delta: 1e-6",
+    "Adam": "momentum: 0.9",
+}
 
 #: (bounds, l1): parameters with gaps, in no order; a penalty of either kind.
 CASES = [

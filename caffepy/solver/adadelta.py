@@ -28,6 +28,4 @@ class AdaDeltaSolver(Solver):
         self.adadelta.plan(bounds)
 
     def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
-        param = self.param
-        l1 = param.regularization_type == "L1"
-        self.adadelta.update(w, dw, *history, rate, param.weight_decay, l1, scale)
+        self.adadelta.update(w, dw, *history, rate, *self.penalty, scale)

@@ -32,5 +32,4 @@ class AdaGradSolver(Solver):
         self.adagrad.plan(bounds)
 
     def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
-        param = self.param
-        self.adagrad.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)
+        self.adagrad.update(w, dw, history[0], rate, *self.penalty, scale)

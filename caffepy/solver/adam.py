@@ -32,9 +32,7 @@ class AdamSolver(Solver):
         self.adam.plan(bounds)
 
     def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
-        param = self.param
-        l1 = param.regularization_type == "L1"
-        self.adam.update(w, dw, *history, rate, param.weight_decay, l1, scale)
+        self.adam.update(w, dw, *history, rate, *self.penalty, scale)
 
     def step_size(self) -> float:
         return super().step_size() * correction(*self._means, self.iter + 1)

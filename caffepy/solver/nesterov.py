@@ -24,5 +24,4 @@ class NesterovSolver(Solver):
         self.nesterov.plan(bounds)
 
     def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
-        param = self.param
-        self.nesterov.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)
+        self.nesterov.update(w, dw, history[0], rate, *self.penalty, scale)

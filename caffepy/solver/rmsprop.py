@@ -37,5 +37,4 @@ class RMSPropSolver(Solver):
         self.rmsprop.plan(bounds)
 
     def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
-        param = self.param
-        self.rmsprop.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)
+        self.rmsprop.update(w, dw, history[0], rate, *self.penalty, scale)

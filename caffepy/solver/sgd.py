@@ -20,5 +20,4 @@ class SGDSolver(Solver):
         self.sgd.plan(bounds)
 
     def update(self, w: Array, dw: Array, history: list[Array], rate: Array, scale: Array) -> None:
-        param = self.param
-        self.sgd.update(w, dw, history[0], rate, param.weight_decay, param.regularization_type == "L1", scale)
+        self.sgd.update(w, dw, history[0], rate, *self.penalty, scale)

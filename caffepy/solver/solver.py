@@ -179,6 +179,11 @@ class Solver(ABC):
         """The rate of the next update; a rule that corrects it by the number of updates adds to this."""
         return self.rate
 
+    @property
+    def penalty(self) -> tuple[float, bool]:
+        """``weight_decay``, and whether it is that of L1 rather than of L2: two arguments of each update op."""
+        return self.param.weight_decay, self.param.regularization_type == "L1"
+
     # Running
 
     @property
@@ -311,7 +316,7 @@ class Solver(ABC):
     def apply_update(self) -> None:
         """Update the learnable blobs by their diffs, the sum of ``iter_size`` passes; counts `iter` up."""
         param = self.param
-        settings = (param.weight_decay, param.regularization_type, param.clip_gradients, param.iter_size)
+        settings = (*self.penalty, param.clip_gradients, param.iter_size)
         if settings != self._settings:
             self._steps.forget()
             self._clipping.set(param.clip_gradients, param.iter_size)

@@ -45,6 +45,10 @@ class Recorder(Observer):
     def of(self, name):
         return [event for kind, event in self.events if kind == name]
 
+    def when(self, name):
+        """In which iterations it was told of ``name``."""
+        return [event.iter for event in self.of(name)]
+
     def told(self):
         """``iteration 3`` and the like, in order."""
         return [

@@ -242,7 +242,7 @@ def _read_hdf5(net: Net, file: Any, report: Report, rules: CopyRules) -> Report:
             continue
         for i, shape in zip(wanted, shapes, strict=True):
             blob = layer.blobs[i]
-            flat = numbers(stored[str(i)], math.prod(shape), f"{source}: layer '{layer.name}', blob {i}")
+            flat = numbers(file, stored[str(i)], math.prod(shape), f"{source}: layer '{layer.name}', blob {i}")
             blob.data[...] = net.backend.asarray(flat.reshape(blob.shape))
         report.loaded.append(layer.name)
     return report

@@ -12,16 +12,26 @@ from caffepy.errors import WeightsError
 __all__ = ["READ_ERRORS", "numbers"]
 
 #: What h5py raises for damage; which of them depends on where it is.
-READ_ERRORS = (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+READ_ERRORS = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 # A chunk is unpacked as a whole, however little of it belongs to the dataset.
 _CHUNK = 1 << 26
 
 
-def numbers(dataset: Any, count: int, what: str) -> NDArray[Any]:
-    """The values of an HDF5 dataset of ``count`` numbers, flat; ``what`` begins messages, ``file: layer, blob``.
+def numbers(file: Any, dataset: Any, count: int, what: str) -> NDArray[Any]:
+    """The values of a dataset of ``count`` numbers, flat; ``what`` begins messages, ``file: layer, blob``.
 
-    A link that leads to another file is not followed to values outside this one.
+    They lie in the HDF5 file ``file`` itself: links that lead to another one are not followed.
 
     Raises:
         WeightsError: no dataset of so many numbers, or one that is stored in other files or in huge pieces; besides,
@@ -36,10 +46,18 @@ def numbers(dataset: Any, count: int, what: str) -> NDArray[Any]:
         raise WeightsError(
             f"{what}: {dataset.size or 0} values, expected {count}. The file is damaged, or not Caffe's."
         )
-    if dataset.external or dataset.is_virtual:
+    if dataset.external or dataset.is_virtual or _number(dataset) != _number(file):
         raise WeightsError(f"{what}: its values lie in other files, which are not read.")
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
     if chunk > max(_CHUNK, 4 * count * dataset.dtype.itemsize):
         raise WeightsError(f"{what}: it is stored in pieces of {chunk:,} bytes. The file is damaged, or not Caffe's.")
     values: NDArray[Any] = dataset[()]
     return values.reshape(-1)
+
+
+def _number(item: Any) -> int:
+    """That of the open file which ``item``, a file or something in one, is in."""
+    import h5py
+
+    number: int = h5py.h5o.get_info(item.id).fileno
+    return number

@@ -95,14 +95,14 @@ def _hdf5(where: str) -> Iterator[Arrays]:
             file = stack.enter_context(h5py.File(where, "r", locking=False))
             file.visititems(lambda path, item: found.update({path: item} if isinstance(item, h5py.Dataset) else {}))
             # A name that is no text is a damaged one.
-            arrays = {_blob_name(path): partial(_dataset, where, path, item) for path, item in found.items()}
+            arrays = {_blob_name(path): partial(_dataset, where, file, path, item) for path, item in found.items()}
         yield arrays
 
 
-def _dataset(where: str, path: str, dataset: Any) -> NDArray[Any]:
+def _dataset(where: str, file: Any, path: str, dataset: Any) -> NDArray[Any]:
     with _damage(f"{where}: '{path}'", READ_ERRORS):
         shape = dataset.shape or ()
-        return numbers(dataset, math.prod(shape), f"{where}: '{path}'").reshape(shape)
+        return numbers(file, dataset, math.prod(shape), f"{where}: '{path}'").reshape(shape)
 
 
 @contextmanager

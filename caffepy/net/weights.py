@@ -94,9 +94,14 @@ def _save_hdf5(net: Net, path: str | os.PathLike[str], diff: bool) -> None:
             groups.append(("diff", file.create_group("diff")))
         for what, group in groups:
             for layer in _written(net):
-                # "a/b" may come before "a"; two layers of one name have no room.
-                own = group.require_group(layer.name)
+                # "a/b" may come before "a", but not "a/0"; two layers of one name have no room.
+                try:
+                    own = group.require_group(layer.name)
+                except (TypeError, ValueError) as error:
+                    raise _no_room(path, layer, str(error)) from None
                 for i, blob in enumerate(layer.blobs):
+                    if isinstance(own.get(str(i)), h5py.Group):
+                        raise _no_room(path, layer, f"another is named '{layer.name}/{i}', where a blob would lie")
                     if str(i) in own:
                         raise WeightsError(
                             f"{os.fspath(path)}: not written: two layers are named '{layer.name}', and HDF5 has room "
@@ -104,6 +109,13 @@ def _save_hdf5(net: Net, path: str | os.PathLike[str], diff: bool) -> None:
                         )
                     if id(blob) in owners or what == "diff":
                         own.create_dataset(str(i), data=net.backend.to_host(getattr(blob, what)))
+
+
+def _no_room(path: str | os.PathLike[str], layer: Layer, why: str) -> WeightsError:
+    return WeightsError(
+        f"{os.fspath(path)}: not written: HDF5 has no room for a layer named '{layer.name}': {why}. "
+        "Rename it, or use a .caffemodel."
+    )
 
 
 def share_weights(net: Net, other: Net) -> None:

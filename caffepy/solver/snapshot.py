@@ -37,6 +37,8 @@ __all__ = ["check_destination", "check_state", "latest_state", "restore", "snaps
 
 # Of any system that caffepy runs on.
 _LONGEST_PATH = 4096
+# What a state can count.
+_MOST_ITERATIONS = (1 << 31) - 1
 # Of a name, in messages.
 _SHOWN = 300
 # Of the fields of a SolverState, one of which a file of one begins with.
@@ -126,8 +128,9 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
             values = [stored.numbers(blob)[0] for blob in state.history]
             _check_history(solver, [blob.count for blob in values], source)
             history = [blob.array() for blob in values]
-    if iteration < 0:
-        raise WeightsError(f"{source}: iteration {iteration} is negative. The file is damaged.")
+    if not 0 <= iteration <= _MOST_ITERATIONS:
+        what = "is negative" if iteration < 0 else f"is more than {_MOST_ITERATIONS:,}"
+        raise WeightsError(f"{source}: iteration {iteration} {what}. The file is damaged.")
     if learned_net:
         solver.net.copy_from(_find_model(learned_net, source))
     solver.set_history(history)
@@ -158,12 +161,13 @@ def _read_hdf5(solver: Solver, source: str) -> tuple[int, str, list[NDArray[Any]
             # Sizes first: a file may claim any, and be small.
             _check_history(solver, [group[str(i)].size for i in range(len(group))], source)
             history = [
-                numbers(group[str(i)], group[str(i)].size, f"{source}: history blob {i}") for i in range(len(group))
+                numbers(file, group[str(i)], group[str(i)].size, f"{source}: history blob {i}")
+                for i in range(len(group))
             ]
             learned_net = _text(file["learned_net"]) if "learned_net" in file else ""
             if file["iter"].size != 1:
                 raise ValueError("iter is not one number")
-            return int(numbers(file["iter"], 1, f"{source}: iter")[0]), learned_net, history
+            return int(numbers(file, file["iter"], 1, f"{source}: iter")[0]), learned_net, history
     except CaffepyError:
         raise
     except READ_ERRORS as error:
@@ -241,7 +245,8 @@ def check_destination(solver: Solver) -> None:
         os.unlink(f"{prefix}_write_test")
         # Each is as large as a snapshot.
         remove_abandoned(folder, f"{Path(prefix).name}_iter_")
-    except OSError as error:
+    # A name that no folder can have is a ValueError.
+    except (OSError, ValueError) as error:
         raise SolverError(f"{problem}: {reason(error)}.") from error
     size = sum(param.blob.count for param in solver.net.learnable_params) * solver.backend.dtype.itemsize
     needed = size * (1 + len(solver.history) + bool(solver.param.snapshot_diff))

@@ -442,13 +442,13 @@ def test_hdf5_that_no_caffe_wrote(tmp_path, change, said):
 def test_hdf5_of_a_blob_of_so_many_values():
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         dataset = file.create_dataset("x", data=np.zeros((2, 3)))
-        assert numbers(dataset, 6, "x").shape == (6,)
+        assert numbers(file, dataset, 6, "x").shape == (6,)
         with pytest.raises(WeightsError, match=r"^x: 6 values, expected 7"):
-            numbers(dataset, 7, "x")
+            numbers(file, dataset, 7, "x")
         with pytest.raises(WeightsError, match=r"^x: a group is no kind of number"):
-            numbers(file, 7, "x")
+            numbers(file, file, 7, "x")
         source = h5py.VirtualSource("other", "y", shape=(6,))
         layout = h5py.VirtualLayout(shape=(6,), dtype="f4")
         layout[:] = source
         with pytest.raises(WeightsError, match="its values lie in other files"):
-            numbers(file.create_virtual_dataset("v", layout), 6, "x")
+            numbers(file, file.create_virtual_dataset("v", layout), 6, "x")

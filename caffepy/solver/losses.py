@@ -41,6 +41,10 @@ class Losses:
         """The host's part of `note`, each time that it is asked for: which pass that is."""
         self._passes.append((iteration, sub))
 
+    def forget(self) -> None:
+        """Of the passes so far none counts."""
+        self._passes.clear()
+
     def take(self) -> list[tuple[int, int, float]]:
         """(iteration, sub, weighted sum of losses) of each pass since the last call, in order; waits for the device."""
         passes, self._passes = self._passes, []

@@ -227,6 +227,10 @@ class Solver(ABC):
         param = self.param
         stop_iter = self.iter + iterations
         self._losses.clear()
+        # Of an iteration that an error ended.
+        self._noted.forget()
+        self._done.clear()
+        self._sum = 0.0
         self._tell_what_is_apart()
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self.net.wait_seconds
         while self.iter < stop_iter and not self.stopping():

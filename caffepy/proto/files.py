@@ -43,7 +43,7 @@ def atomic_write(path: str | os.PathLike[str], *, one_of_many: bool = False) -> 
     first file, `sync_folder` after the last.
 
     Raises:
-        OSError: as `open` and `write` (no such folder, disk full), and for a ``path`` that is not a file.
+        OSError: as `open` and `write` (no such folder, disk full), and for a ``path`` that is not a file or cannot be.
     """
     with atomic_path(path, one_of_many=one_of_many) as temporary, open(temporary, "wb") as file:
         yield file
@@ -55,6 +55,8 @@ def atomic_path(path: str | os.PathLike[str], *, one_of_many: bool = False) -> I
 
     The file is locked as h5py locks it, so give that ``locking=False``.
     """
+    if "\0" in os.fspath(path):
+        raise OSError(errno.EINVAL, "A file's name cannot hold the character zero", os.fspath(path))
     target = Path(os.path.realpath(path))
     _check_replaceable(target)
     if not one_of_many:

@@ -45,9 +45,11 @@ def check_settings(param: caffe_pb2.SolverParameter, lines: Lines) -> None:
             "regularization_type",
             f"Unknown regularization type: {param.regularization_type}. regularization_type is L1 or L2.",
         )
-    for name in ("base_lr", "gamma", "power", "momentum", "weight_decay"):
+    for name in ("base_lr", "gamma", "power", "momentum", "momentum2", "delta", "weight_decay"):
         if not math.isfinite(getattr(param, name)):
             raise refused(lines, name, f"{name} must be a finite number; got {getattr(param, name)}.")
+    if math.isnan(param.clip_gradients):
+        raise refused(lines, "clip_gradients", "clip_gradients must be a number; got nan. Take it out to clip nothing.")
     if not param.HasField("max_iter"):
         _log.warning("max_iter is not given and so is 0: solve makes no update.")
     if param.test_interval > 0 and not param.test_iter:

@@ -89,6 +89,12 @@ def test_folder_and_special_file_are_refused_and_left(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["pipe"]
 
 
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="A file's name cannot hold the character zero"), atomic_write(tmp_path / "a\0b"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "none" / "a"):
         pass

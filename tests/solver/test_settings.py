@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caffepy.errors import SolverError
+from caffepy.errors import SolverError, WeightsError
 from caffepy.solver.solver import solver_class
 from tests.solver.recorder import solver_of
 from tests.solver.small_nets import NET
@@ -21,6 +21,9 @@ from tests.solver.small_nets import NET
         ("gamma: nan", "gamma must be a finite number; got nan"),
         ("power: -inf", "power must be a finite number; got -inf"),
         ("base_lr: nan", "base_lr must be a finite number; got nan"),
+        ("momentum2: nan", "momentum2 must be a finite number; got nan"),
+        ("delta: inf", "delta must be a finite number; got inf"),
+        ("clip_gradients: nan", "clip_gradients must be a number; got nan"),
         ('lr_policy: "Fixed"', "Unknown learning rate policy: 'Fixed'. Did you mean 'fixed'"),
     ],
 )
@@ -44,3 +47,13 @@ def test_an_unknown_solver_type(tmp_path):
     ):
         solver_of(tmp_path, NET, 'type: "Sgd"')
     assert solver_class("SGD").__name__ == "SGDSolver"
+
+
+@pytest.mark.parametrize("prefix", [r"a\000b", r"a\000b/c"])
+def test_a_prefix_that_no_file_can_have_is_refused_before_the_first_iteration(tmp_path, prefix):
+    solver = solver_of(tmp_path, NET, f'max_iter: 1 snapshot_prefix: "{tmp_path}/{prefix}"')
+    with pytest.raises(SolverError, match="Cannot write to snapshot prefix"):
+        solver.solve()
+    assert solver.iter == 0
+    with pytest.raises(WeightsError, match="not written"):
+        solver.snapshot()

@@ -14,6 +14,7 @@ from caffepy.net import CopyRules
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import read_solver
 from caffepy.proto.text import Lines
+from caffepy.proto.upgrade import upgrade_solver
 from caffepy.solver.observer import Display, End, Iteration, Observer, Output, Snapshot, TestResult
 from caffepy.solver.settings import refused
 from caffepy.solver.solver import Solver, register_solver, solver_class
@@ -48,7 +49,8 @@ def get_solver(
 ) -> Solver:
     """The solver that a solver.prototxt (its path or its message) describes, of the class that its ``type`` names.
 
-    The other arguments are those of `Solver`.
+    A message is copied, and upgraded as a file is; one with its lines comes from `read_solver`, which has done so. The
+    other arguments are those of `Solver`.
 
     Raises:
         CaffepyError: the file cannot be read, or the solver or its nets cannot be built.
@@ -56,7 +58,9 @@ def get_solver(
     if isinstance(source, tuple):
         param, lines = source
     elif isinstance(source, caffe_pb2.SolverParameter):
-        param, lines = source, Lines.unknown()
+        param = caffe_pb2.SolverParameter()
+        param.CopyFrom(source)
+        lines = upgrade_solver(param, Lines.unknown())
     else:
         param, lines = read_solver(source)
     try:

@@ -116,6 +116,16 @@ def test_a_message_instead_of_a_file(tmp_path):
     assert solver._data.tobytes() == file._data.tobytes()
 
 
+def test_a_message_of_an_older_caffe_is_upgraded_and_stays_as_it_is(tmp_path):
+    message = caffe_pb2.SolverParameter()
+    message.CopyFrom(solver_of(tmp_path, NET, "").param)
+    message.solver_type = caffe_pb2.SolverParameter.ADAM
+    message.ClearField("type")
+    before = message.SerializeToString()
+    assert type(get_solver(message)).__name__ == "AdamSolver"
+    assert message.SerializeToString() == before
+
+
 class Held(caffepy.Layer):
     """Counts what is open."""
 

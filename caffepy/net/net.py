@@ -117,11 +117,15 @@ class Net:
         self.after_forward: list[Callable[[int], None]] = []
         self.before_backward: list[Callable[[int], None]] = []
         self.after_backward: list[Callable[[int], None]] = []
-        self.seed_losses()
-        self.memory = SharedMemory(self) if share_memory else None
-        self.fusion = Fusion(self)
-        if weights is not None:
-            self.copy_from(weights)
+        try:
+            self.seed_losses()
+            self.memory = SharedMemory(self) if share_memory else None
+            self.fusion = Fusion(self)
+            if weights is not None:
+                self.copy_from(weights)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def watched(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import caffepy
-from caffepy.errors import NetError
+from caffepy.errors import NetError, WeightsError
 from caffepy.net import Net
 from caffepy.proto import caffe_pb2
 from caffepy.proto.read import parse_net
@@ -308,3 +308,11 @@ def test_what_passes_have_waited_is_the_sum_of_what_layers_have():
     assert net.wait_seconds == 0
     net.layers[0].wait_seconds, net.layers[2].wait_seconds = 1.5, 2.0
     assert net.wait_seconds == 3.5
+
+
+def test_a_net_whose_weights_cannot_be_read_lets_go_of_what_it_opened(monkeypatch):
+    closed = []
+    monkeypatch.setattr(caffepy.Layer, "close", lambda self: closed.append(self.name))
+    with pytest.raises(WeightsError, match=r"Could not open file none\.caffemodel"):
+        net_of(CHAIN, weights="none.caffemodel")
+    assert closed == ["x", "double", "shift", "square"]

@@ -66,7 +66,8 @@ class Features:
         self.batches = batches or (self._epoch.batches if self._epoch else 0)
         wanted = {*self.names, self.label}
         self._last = max(i for i, entry in enumerate(net.entries) if wanted.intersection(entry.top_names))
-        self._rows = net.entries[0].top[0].shape[0] if self._epoch is None else self._epoch.batch
+        first = next((blob.shape[0] for entry in net.entries for blob in entry.top if blob.shape), 1)
+        self._rows = first if self._epoch is None else self._epoch.batch
         self._check()
 
     @property

@@ -139,7 +139,7 @@ def net_without_data(
     """
     copy = caffe_pb2.NetParameter()
     copy.CopyFrom(param)
-    state = net_state(phase, level, stages)
+    state = net_state(phase, level, [*param.state.stage, *stages])
     known: list[str] = []
     for i, layer in enumerate(copy.layer):
         where = lines.at("layer", i).where()

@@ -162,3 +162,12 @@ def test_nothing_is_filled_or_computed():
         summarise(net)
         assert all(blob._data is None for blobs in net.params.values() for blob in blobs)
         assert math.prod(net.params["fc6"][0].shape) == 9216 * 4096
+
+
+def test_the_stages_that_a_net_gives_itself_count():
+    param, lines = parse_net(
+        'state { stage: "s" } layer { name: "d" type: "Data" top: "x" include { stage: "s" } '
+        'data_param { source: "nowhere" batch_size: 2 } transform_param { crop_size: 3 } }'
+    )
+    with Net((net_without_data(param, lines, caffe_pb2.TEST, {}), lines)) as net:
+        assert net.blobs["x"].shape == (2, 3, 3, 3)

@@ -76,13 +76,15 @@ def uniform(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, ste
         raise LayerError(
             f"uniform filler: min must not exceed max (Check failed: a <= b); got {filler.min} and {filler.max}."
         )
+    if not filler.max - filler.min <= float(np.finfo(np.float32).max):
+        raise LayerError(f"uniform filler: from min to max must be a finite number; got {filler.min} and {filler.max}.")
     return _uniform(filler.min, filler.max, shape, stream, step)
 
 
 def gaussian(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, step: int) -> Values:
     """x ~ N(mean, std^2); with ``sparse: s`` all but about s inputs of each output unit are zero."""
-    if filler.std < 0:
-        raise LayerError(f"gaussian filler: std must not be negative; got {filler.std}.")
+    if not 0 <= filler.std < math.inf:
+        raise LayerError(f"gaussian filler: std must not be negative, and finite; got {filler.std}.")
     if filler.sparse < -1:
         raise LayerError(
             f"gaussian filler: sparse must be at least -1 (Check failed: sparse >= -1); got {filler.sparse}."

@@ -77,7 +77,9 @@ def uniform(filler: caffe_pb2.FillerParameter, shape: Shape, stream: Stream, ste
             f"uniform filler: min must not exceed max (Check failed: a <= b); got {filler.min} and {filler.max}."
         )
     if not filler.max - filler.min <= float(np.finfo(np.float32).max):
-        raise LayerError(f"uniform filler: from min to max must be a finite number; got {filler.min} and {filler.max}.")
+        raise LayerError(
+            f"uniform filler: from min to max must be a finite number; got {filler.min:g} and {filler.max:g}."
+        )
     return _uniform(filler.min, filler.max, shape, stream, step)
 
 

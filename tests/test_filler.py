@@ -133,7 +133,7 @@ def test_bilinear_is_that_of_caffe():
         ({"type": "uniform", "min": 1, "max": 0.5}, SHAPE, r"Check failed: a <= b.*got 1\.0 and 0\.5"),
         ({"type": "gaussian", "std": -1}, SHAPE, r"std must not be negative, and finite; got -1"),
         ({"type": "gaussian", "std": float("nan")}, SHAPE, "std must not be negative, and finite; got nan"),
-        ({"type": "uniform", "max": float("nan")}, SHAPE, "must be a finite number; got 0.0 and nan"),
+        ({"type": "uniform", "max": float("nan")}, SHAPE, "must be a finite number; got 0 and nan"),
         ({"type": "uniform", "min": -3e38, "max": 3e38}, SHAPE, "must be a finite number; got -3e"),
         ({"type": "gaussian", "sparse": -2}, SHAPE, r"Check failed: sparse >= -1\); got -2"),
         ({"type": "xavier"}, (3, 0), r"Check failed: blob->count\(\)\); got shape \(3, 0\)"),

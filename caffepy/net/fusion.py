@@ -9,10 +9,13 @@ at one by one are not joined: part of a net that ends between them, calls around
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from caffepy.backend import Array
-from caffepy.layer import Layer
+from caffepy.layers.batch_norm import BatchNorm
+from caffepy.layers.convolution import Convolution
+from caffepy.layers.relu import ReLU
+from caffepy.layers.scale import Scale
 from caffepy.net.build import Entry
 from caffepy.proto import caffe_pb2
 
@@ -22,28 +25,57 @@ if TYPE_CHECKING:
 __all__ = ["Fusion"]
 
 
+# What a convolution does to its y as it writes it: factor and offset of each channel, and slope below zero.
+_Epilogue: TypeAlias = tuple[Array | None, Array | None, float]
+
+
+@runtime_checkable
+class _Conv(Protocol):
+    """An op that does more than a convolution where it is told to; another device may have one that cannot."""
+
+    epilogue: _Epilogue | None
+
+
+class _ChannelAffine(Protocol):
+    """The op that works out what BatchNorm and Scale come to."""
+
+    def forward(
+        self,
+        b: Array | None,
+        statistics: tuple[Array, ...] | None,
+        factor: Array | None,
+        offset: Array | None,
+        scale: Array,
+        shift: Array,
+    ) -> None: ...
+
+
 class _Chain(NamedTuple):
-    """A convolution's number and the last layer's that it does; the layers in between, None where there is none.
+    """A convolution and what it does beside its own: layers, None where there is none.
 
     Attributes:
-        affine: the op that works out what BatchNorm and Scale come to; None where there is neither.
-        numbers: memory for that.
+        first, last: the numbers of the convolution and of the last of those layers.
+        conv: the convolution's op.
+        affine: None where there is neither BatchNorm nor Scale.
+        numbers: memory for what it works out.
     """
 
     first: int
     last: int
-    batch_norm: Layer | None
-    scale: Layer | None
-    relu: Layer | None
-    affine: Any
-    numbers: tuple[Array, Array] | None
+    convolution: Convolution
+    conv: _Conv
+    batch_norm: BatchNorm | None
+    scale: Scale | None
+    relu: ReLU | None
+    affine: _ChannelAffine | None = None
+    numbers: tuple[Array, Array] | None = None
 
-    def epilogue(self, conv: Layer) -> tuple[Array | None, Array | None, float]:
+    def epilogue(self) -> _Epilogue:
         """What the convolution is to do, by the numbers that the layers have now."""
         slope = 1.0 if self.relu is None else 0.0
-        if self.numbers is None:
+        if self.affine is None or self.numbers is None:
             return None, None, slope
-        b = conv.blobs[1].data if len(conv.blobs) > 1 else None
+        b = self.convolution.blobs[1].data if len(self.convolution.blobs) > 1 else None
         statistics = None if self.batch_norm is None else tuple(blob.data for blob in self.batch_norm.blobs)
         factor = offset = None
         if self.scale is not None:
@@ -60,22 +92,20 @@ class Fusion:
     """
 
     def __init__(self, net: Net) -> None:
-        self._entries = net.entries
         # A net in TEST that shares memory cannot run backward, whatever it has losses for.
         forward_only = net.phase == caffe_pb2.TEST and net.memory is not None
         self._chains = [
             chain for i in range(len(net.entries)) if (chain := _chain(net.entries, i, forward_only)) is not None
         ]
-        self._set: list[Any] = []
+        self._set: list[_Conv] = []
 
     def begin(self, first: int, last: int) -> Collection[int]:
         """A forward pass from layer ``first`` to ``last`` begins; gives the numbers of those to leave out."""
         skipped: set[int] = set()
         for chain in self._chains:
             if first <= chain.first and chain.last <= last:
-                conv: Any = self._entries[chain.first].layer
-                conv.convs[0].epilogue = chain.epilogue(conv)
-                self._set.append(conv.convs[0])
+                chain.conv.epilogue = chain.epilogue()
+                self._set.append(chain.conv)
                 skipped.update(range(chain.first + 1, chain.last + 1))
         return skipped
 
@@ -88,47 +118,54 @@ class Fusion:
 def _chain(entries: list[Entry], number: int, forward_only: bool) -> _Chain | None:
     """What the layer of that number does beside its own; None where it is no convolution, or does nothing more."""
     entry = entries[number]
-    layer: Any = entry.layer
-    if layer.type != "Convolution" or len(entry.top) != 1 or layer.channel_axis != 1:
+    layer = entry.layer
+    if not isinstance(layer, Convolution) or len(entry.top) != 1 or layer.channel_axis != 1:
         return None
-    # Another device may have convolutions that do nothing else.
-    if not hasattr(layer.convs[0], "epilogue"):
+    conv = layer.convs[0]
+    if not isinstance(conv, _Conv):
         return None
-    found: dict[str, Layer] = {}
+    batch_norm: BatchNorm | None = None
+    scale: Scale | None = None
+    relu: ReLU | None = None
     last = number
     for next_entry in entries[number + 1 :]:
-        kind = next_entry.layer.type
-        if kind in found or "ReLU" in found or (kind == "BatchNorm" and "Scale" in found):
-            break
         if len(next_entry.bottom) != 1 or next_entry.bottom[0] is not entry.top[0] or next_entry.top != entry.top:
             break
         if not _joins(next_entry, forward_only):
             break
-        found[kind] = next_entry.layer
+        # In this order, and each once at most.
+        match next_entry.layer:
+            case BatchNorm() as found if batch_norm is None and scale is None and relu is None:
+                batch_norm = found
+            case Scale() as found if scale is None and relu is None:
+                scale = found
+            case ReLU() as found if relu is None:
+                relu = found
+            case _:
+                break
         last += 1
-    if not found:
+    if last == number:
         return None
-    batch_norm, scale, relu = (found.get(kind) for kind in ("BatchNorm", "Scale", "ReLU"))
+    chain = _Chain(number, last, layer, conv, batch_norm, scale, relu)
     if batch_norm is None and scale is None:
-        return _Chain(number, last, None, None, relu, None, None)
+        return chain
     full, channels = layer.backend.full, layer.num_output
     eps = 0.0 if batch_norm is None else batch_norm.param.batch_norm_param.eps
     affine = full.ops.ChannelAffine(full, eps)
     affine.plan(channels)
-    numbers = full.empty((channels,)), full.empty((channels,))
-    return _Chain(number, last, batch_norm, scale, relu, affine, numbers)
+    return chain._replace(affine=affine, numbers=(full.empty((channels,)), full.empty((channels,))))
 
 
 def _joins(entry: Entry, forward_only: bool) -> bool:
-    layer: Any = entry.layer
-    if layer.type == "ReLU":
+    layer = entry.layer
+    if isinstance(layer, ReLU):
         # From its output its gradient can be told, and once more it changes nothing.
-        return bool(layer.param.relu_param.negative_slope == 0)
+        return layer.param.relu_param.negative_slope == 0
     if entry.need_backward and not forward_only:
         return False
-    if layer.type == "BatchNorm":
-        return bool(layer.use_global_stats)
+    if isinstance(layer, BatchNorm):
+        return layer.use_global_stats
     top = entry.top[0]
-    if layer.type != "Scale" or layer.blobs[0].shape != top.shape[1:2]:
+    if not isinstance(layer, Scale) or layer.blobs[0].shape != top.shape[1:2]:
         return False
-    return bool(layer.axis(top, layer.given_axis) == 1)
+    return layer.axis(top, layer.given_axis) == 1

@@ -52,7 +52,7 @@ def deploy_net(
         level, stages: of the net's state.
 
     Raises:
-        NetError: no shape can be known, or there is no loss and no other output than labels.
+        NetError: no shape can be known, a loss has no bottoms, or there is no loss and no other output than labels.
     """
     given = dict(shapes or {})
     stages = [*param.state.stage, *stages]
@@ -109,6 +109,10 @@ def _needed(
     kept: list[caffe_pb2.LayerParameter] = []
     for layer in reversed(layers):
         if id(layer) in chosen:
+            if not layer.bottom:
+                raise NetError(
+                    f"layer '{layer.name}' ({layer.type}) has no bottoms, so nothing can be predicted in its place."
+                )
             kind = _PREDICTS[layer.type]
             scores = next((name for name in layer.bottom if name not in data), layer.bottom[0])
             if kind is None:

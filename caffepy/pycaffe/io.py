@@ -6,6 +6,7 @@ mean. `Transformer` goes from one to the other.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -275,7 +276,12 @@ class Transformer:
     def deprocess(self, in_: str, data: NDArray[Any]) -> NDArray[Any]:
         """What `preprocess` made as an image again; the size stays what it is."""
         self._shape(in_)
-        values = np.array(data, data.dtype if data.dtype.kind == "f" else np.float32).squeeze()
+        values = np.array(data, data.dtype if data.dtype.kind == "f" else np.float32)
+        if in_ in self.transpose or in_ in self.channel_swap:
+            # pycaffe takes away every axis of length 1, and then has none to move where the image is gray.
+            values = values.reshape(values.shape[-3:]) if math.prod(values.shape[:-3]) == 1 else values
+        else:
+            values = values.squeeze()
         if (scale := self.input_scale.get(in_)) is not None:
             values /= scale
         if (mean := self.mean.get(in_)) is not None:

@@ -309,6 +309,19 @@ def test_everything_in_its_order(image):
     np.testing.assert_array_equal(made, made_before)
 
 
+def test_a_gray_image_and_back():
+    t = transformer((1, 1, 4, 5))
+    t.set_transpose("data", (2, 0, 1))
+    t.set_channel_swap("data", (0,))
+    image = np.random.rand(4, 5, 1).astype(np.float32)
+    made = t.preprocess("data", image)
+    assert made.shape == (1, 4, 5)
+    for data in (made, made[None]):
+        np.testing.assert_array_equal(t.deprocess("data", data), image)
+    # Where no axis is moved, pycaffe's image has no axes of length 1.
+    assert transformer((1, 1, 4, 5)).deprocess("data", made[None]).shape == (4, 5)
+
+
 def test_the_image_is_resized_first():
     t = transformer((1, 3, 4, 5))
     t.set_transpose("data", (2, 0, 1))

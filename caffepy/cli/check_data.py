@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import database_option, threads_option
+from caffepy.cli.options import any_database_option, open_database, threads_option
 
 if TYPE_CHECKING:
     from caffepy.data.check import DataReport
@@ -17,7 +17,7 @@ __all__ = ["command"]
 
 @click.command("check-data", cls=CaffeCommand)
 @click.argument("db")
-@database_option
+@any_database_option
 @click.option("--limit", type=click.IntRange(1), help="Look at so many records, taken evenly. [default: all]")
 @click.option("--num-output", type=click.IntRange(1), help="Classes of the net: labels must be below.")
 @click.option(
@@ -29,7 +29,7 @@ __all__ = ["command"]
 @threads_option
 def command(
     db: str,
-    backend: str,
+    backend: str | None,
     limit: int | None,
     num_output: int | None,
     crop_size: int,
@@ -46,11 +46,10 @@ def command(
         raise click.UsageError("--force-color and --force-gray exclude each other.")
     from caffepy.cli.output import counting, logged
     from caffepy.data.check import check_data
-    from caffepy.data.source import open_source
     from caffepy.host import cores
 
     with logged() as err:
-        source = open_source(db, backend.upper())
+        source = open_database(db, backend)
         try:
             with counting(err, "records") as progress:
                 report = check_data(

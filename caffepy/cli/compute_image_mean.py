@@ -7,7 +7,7 @@ import logging
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import database_option, threads_option
+from caffepy.cli.options import any_database_option, open_database, threads_option
 
 __all__ = ["command"]
 
@@ -17,17 +17,16 @@ _log = logging.getLogger("caffepy")
 @click.command("compute-image-mean", cls=CaffeCommand)
 @click.argument("input_db")
 @click.argument("output_file", required=False)
-@database_option
+@any_database_option
 @threads_option
-def command(input_db: str, output_file: str | None, backend: str, threads: int) -> None:
+def command(input_db: str, output_file: str | None, backend: str | None, threads: int) -> None:
     """Compute the mean image of INPUT_DB, show the mean of each channel, and write OUTPUT_FILE (.binaryproto)."""
     from caffepy.cli.output import counting, logged
     from caffepy.data.mean import compute_mean, write_mean
-    from caffepy.data.source import open_source
     from caffepy.host import cores
 
     with logged() as err:
-        source = open_source(input_db, backend.upper())
+        source = open_database(input_db, backend)
         try:
             with counting(err, "files") as progress:
                 mean = compute_mean(source, threads=threads or cores(), progress=progress)

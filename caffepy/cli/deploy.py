@@ -34,3 +34,4 @@ def command(net: str, target: str | None, batch: int, shapes: tuple[str, ...], s
         click.echo(to_text(result), nl=False)
     else:
         write_text(target, result)
+        click.echo(f"Wrote {target}", err=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from caffepy.cli.command import CaffeCommand
-from caffepy.cli.options import backend_options, open_backend
+from caffepy.cli.options import open_backend
 
 __all__ = ["command"]
 
@@ -18,7 +18,8 @@ _PACKAGES = ("numpy", "numba", "pillow", "lmdb", "protobuf", "h5py", "matplotlib
 
 
 @click.command("device-query", cls=CaffeCommand)
-@backend_options
+@click.option("--threads", type=click.IntRange(min=1), help="Show this as the number of cores; all unless given.")
+@click.option("--gpu", default="", help="Fail unless the GPU of this number can be computed on.")
 def command(gpu: str, threads: int | None) -> int:
     """Show the processor, the GPUs and the versions of all that is used.
 

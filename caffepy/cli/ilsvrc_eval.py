@@ -22,7 +22,10 @@ __all__ = ["command"]
 @click.option("--synsets", metavar="FILE", help="What labels mean: map_clsloc.txt, synset_words.txt or synsets.txt.")
 @click.option("--blacklist", metavar="FILE", help="Numbers of images, from 1, that do not count.")
 @click.option("--per-image", metavar="FILE", help="Write the place of the right guess of each image, as CSV.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="What is written to stdout.",
+)  # fmt: skip
 def command(predictions: str, truth: str, task: str, **flags: Any) -> None:
     """Compute the top-1 and top-5 error of PREDICTIONS, a line an image, against GROUND_TRUTH.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,10 +11,12 @@ import click
 
 if TYPE_CHECKING:
     from caffepy.backend import Backend
+    from caffepy.data.source import Source
     from caffepy.evaluation.by_flags import Flags
     from caffepy.net import Net, Report
 
 __all__ = [
+    "any_database_option",
     "backend_options",
     "check_prepare",
     "colour_options",
@@ -23,6 +26,7 @@ __all__ = [
     "database_option",
     "labels_option",
     "open_backend",
+    "open_database",
     "parse_shapes",
     "parse_size",
     "phase_option",
@@ -49,7 +53,9 @@ def state_options(function: Function) -> Function:
 def phase_option(default: str) -> Callable[[Function], Function]:
     """-phase, TRAIN or TEST."""
     choice = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
-    return click.option("--phase", type=choice, default=default, show_default=True)
+    return click.option(
+        "--phase", type=choice, default=default, show_default=True, help="Take the net's layers of this phase."
+    )
 
 
 def shape_option(function: Function) -> Function:
@@ -139,6 +145,28 @@ def database_option(function: Function) -> Function:
     """-backend, of a database."""
     choice = click.Choice(["lmdb", "leveldb"], case_sensitive=False)
     return click.option("--backend", type=choice, default="lmdb", show_default=True, help="Kind of database.")(function)
+
+
+def any_database_option(function: Function) -> Function:
+    """-backend, of a database that is there, which `open_database` opens."""
+    choice = click.Choice(["lmdb", "leveldb"], case_sensitive=False)
+    return click.option(
+        "--backend", type=choice, help="Kind of database; what the folder holds unless given."
+    )(function)  # fmt: skip
+
+
+def open_database(path: str, backend: str | None) -> Source:
+    """The database at ``path``, of the kind that -backend says, or that it is.
+
+    Raises:
+        DataError: nothing there, something else there, an empty or a damaged database.
+    """
+    from caffepy.data.source import open_source
+
+    if backend is None:
+        leveldb = os.path.basename(path) == "CURRENT" or os.path.isfile(os.path.join(path, "CURRENT"))
+        backend = "leveldb" if leveldb else "lmdb"
+    return open_source(path, backend.upper())
 
 
 def resize_options(function: Function) -> Function:
@@ -245,10 +273,14 @@ def open_backend(gpu: str, threads: int | None, *, tf32: bool = False, amp: bool
     from caffepy.devices import get_backend
     from caffepy.errors import BackendError
 
-    if not gpu:
+    # -1 is the CPU in Caffes before 1.0.
+    if gpu in ("", "-1"):
         return get_backend("cpu", threads=threads, tf32=tf32, amp=amp)
     if gpu != "all" and not re.fullmatch(r"\d+(,\d+)*", gpu):
-        raise click.UsageError(f"-gpu takes a number, several with commas between, or all; got '{gpu}'.")
+        raise click.UsageError(
+            f"-gpu takes a number, several with commas between, or all; got '{gpu}'. -gpu 0 is the first GPU; leave "
+            "-gpu out to compute on the CPU."
+        )
     if not gpu.isdigit():
         raise BackendError(
             f"-gpu {gpu}: this release of caffepy computes on one GPU at a time. Give its number: -gpu 0."

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from caffepy.cli.command import MINLOGLEVEL
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "counting", "log_to", "logged", "make_table", "plain_lines", "plainly_logged"]
+__all__ = ["console", "counting", "log_to", "logged", "make_table", "plain_lines", "plainly_logged", "told_level"]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -37,6 +41,7 @@ def logged() -> Iterator[Console]:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(GlogFormatter())
+    handler.setLevel(told_level())
     with log_to(handler):
         yield target
 
@@ -45,8 +50,18 @@ def logged() -> Iterator[Console]:
 def plainly_logged() -> Iterator[Console]:
     """Bare lines to stderr, terminal or not, for commands whose output is not a log; gives stderr."""
     target = console(stderr=True)
-    with log_to(plain_lines(target)):
+    handler = plain_lines(target)
+    handler.setLevel(told_level())
+    with log_to(handler):
         yield target
+
+
+def told_level() -> int:
+    """The level of `logging` below which stderr gets nothing: as -minloglevel says, or GLOG_minloglevel."""
+    from caffepy.monitor.log import least_level
+
+    context = click.get_current_context(silent=True)
+    return least_level(context.meta.get(MINLOGLEVEL) if context else None)
 
 
 @contextmanager

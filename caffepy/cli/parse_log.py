@@ -31,6 +31,7 @@ def command(log: str, folder: str | None, output_dir: str | None, delimiter: str
 
     target = folder or output_dir or "."
     found = read_log(log)
+    os.makedirs(target, exist_ok=True)
     name = os.path.basename(os.path.abspath(log))
     written = write_tables(found, name, target, delimiter.replace("\\t", "\t"))
     for which in ("train", "test"):

@@ -20,13 +20,17 @@ _log = logging.getLogger("caffepy")
 @click.option("--input-folder", metavar="FOLDER", help="The same as INPUT_FOLDER.")
 @click.option("--output-folder", metavar="FOLDER", help="The same as OUTPUT_FOLDER.")
 @click.option("--list", "--input", "list_file", metavar="FILE", help="Only the images that its lines name.")
-@click.option("--output-side-length", "side", type=click.IntRange(1), default=256, show_default=True, metavar="N")
+@click.option(
+    "--output-side-length", "side", type=click.IntRange(1), default=256, show_default=True, metavar="N",
+    help="Pixels of the squares' sides.",
+)  # fmt: skip
 @click.option("--gray/--no-gray", default=False, help="One channel of brightness instead of colours.")
 @click.option("--quality", type=click.IntRange(1, 95), default=95, show_default=True, help="Of JPEGs.")
 @click.option("--skip-existing/--no-skip-existing", default=False, help="Go on: leave alone what is there.")
 @click.option("--skip-bad/--no-skip-bad", default=False, help="Damaged or missing images are no failure.")
 @click.option("--dry-run/--no-dry-run", default=False, help="Only count what is there; write nothing.")
 @click.option("--processes", "--num-clients", type=click.IntRange(1), help="All cores unless given.")
+@click.option("--image-lib", metavar="opencv|pil", help="Accepted as in Caffe, to no effect.")
 def command(folders: tuple[str, ...], input_folder: str | None, output_folder: str | None, **flags: Any) -> int:
     """Resize all images below INPUT_FOLDER so that their shorter side has N pixels, and cut out the centre.
 

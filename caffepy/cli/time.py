@@ -31,6 +31,7 @@ _log = logging.getLogger("caffepy")
 
 @click.command("time", cls=CaffeCommand)
 @click.option("--model", required=True, metavar="FILE", help="The net's prototxt.")
+@click.option("--weights", default="", metavar="FILE,...", help="Time with these weights; with fillers' unless given.")
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="How many passes.")
 @phase_option("TRAIN")
 @python_layers_option
@@ -39,6 +40,7 @@ _log = logging.getLogger("caffepy")
 @state_options
 def command(
     model: str,
+    weights: str,
     iterations: int,
     phase: str,
     allow_python_layers: bool,
@@ -73,6 +75,8 @@ def command(
             allow_python_layers=allow_python_layers,
             share_memory=number == caffe_pb2.TRAIN,
         ) as net:
+            if weights:
+                net.copy_from(*comma_list(weights))
             _log.info("Performing Forward")
             net.forward()
             _log.info("Initial loss: %g", net.loss())

@@ -111,7 +111,7 @@ def command(**flags: Any) -> None:
         raise click.UsageError("Give a snapshot to resume training or weights to finetune but not both.")
     if given.snapshot and given.resume:
         raise click.UsageError("--snapshot and --resume say the same: give one of them.")
-    from caffepy.cli.output import console, log_to, plain_lines
+    from caffepy.cli.output import console, log_to, plain_lines, told_level
     from caffepy.monitor.log import RUN, GlogFormatter
 
     out = console(stderr=True)
@@ -122,6 +122,7 @@ def command(**flags: Any) -> None:
     else:
         lines = logging.StreamHandler(sys.stderr)
         lines.setFormatter(GlogFormatter())
+    lines.setLevel(told_level())
     with log_to(lines):
         _run(given, click.get_current_context().meta[ARGUMENTS], out)
 

@@ -10,6 +10,7 @@ The place after the process number is Caffe's own for lines that Caffe prints, a
 from __future__ import annotations
 
 import logging
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +19,28 @@ from caffepy.solver.observer import Display, End, Iteration, Observer, Output, S
 if TYPE_CHECKING:
     from caffepy.solver.solver import Solver
 
-__all__ = ["RUN", "GlogFormatter", "Log", "loss_term"]
+__all__ = ["RUN", "GlogFormatter", "Log", "least_level", "loss_term"]
 
 RUN: Final = "caffepy.run"
 """Name of the logger that gets Caffe's lines, below "caffepy", so that a display can leave them out."""
 
 _log = logging.getLogger(RUN)
+
+
+_LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+
+
+def least_level(number: int | None = None) -> int:
+    """The level of `logging` below which nothing is written, by glog's number for it.
+
+    Args:
+        number: 0 all, 1 warnings, 2 errors, 3 nothing but what ends a run; the environment's GLOG_minloglevel unless
+            given.
+    """
+    if number is None:
+        given = os.environ.get("GLOG_minloglevel", "")  # noqa: SIM112 - its name is glog's
+        number = int(given) if given.isdecimal() else 0
+    return _LEVELS[min(max(number, 0), 3)]
 
 
 class GlogFormatter(logging.Formatter):

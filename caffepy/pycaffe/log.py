@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 
-from caffepy.monitor.log import GlogFormatter
+from caffepy.monitor.log import GlogFormatter, least_level
 
 __all__ = ["init_log", "log"]
 
 _log = logging.getLogger("caffepy")
-_LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 _handler: logging.Handler | None = None
 
 
@@ -23,14 +21,11 @@ def init_log(level: int | None = None, stderr: bool = True) -> None:
         stderr: False writes errors only. (Caffe writes the rest to files in /tmp.)
     """
     global _handler
-    if level is None:
-        given = os.environ.get("GLOG_minloglevel", "")  # noqa: SIM112 - its name is glog's
-        level = int(given) if given.isdigit() else 0
     if _handler is not None:
         _log.removeHandler(_handler)
     _handler = logging.StreamHandler()
     _handler.setFormatter(GlogFormatter())
-    _handler.setLevel(_LEVELS[min(max(level, 0 if stderr else 2), 3)])
+    _handler.setLevel(max(least_level(level), least_level(0 if stderr else 2)))
     _log.addHandler(_handler)
     _log.setLevel(logging.INFO)
     # Or a program that sets up logging of its own would have each line twice.

@@ -67,6 +67,18 @@ def test_convert_mnist_to_a_leveldb(run, mnist):
     assert run("check-data", "-backend=leveldb", "leveldb").code == 0
 
 
+def test_a_leveldb_is_known_by_what_lies_there(run, mnist):
+    for backend in ("lmdb", "leveldb"):
+        run("convert-mnist", f"-backend={backend}", "images.gz", "labels", backend)
+    means = [run("compute-image-mean", name).lines for name in ("lmdb", "leveldb", "leveldb/CURRENT")]
+    assert means[0] == means[1] == means[2]
+    assert "mean_value channel [0]: 29.5" in means[0]
+    assert run("check-data", "leveldb").code == 0
+    result = run("check-data", "-backend=lmdb", "leveldb")
+    assert result.code == 1
+    assert "is a LevelDB, not an LMDB" in result.err
+
+
 def test_compute_image_mean(run, mnist):
     run("convert-mnist", "images.gz", "labels", "db")
     result = run("compute_image_mean", "-backend=lmdb", "db", "mean.binaryproto")

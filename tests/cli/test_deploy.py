@@ -36,7 +36,7 @@ def test_the_models_own(run, tmp_path, model):
     size = own.layer[0].input_param.shape[0].dim[2]
     train_val = MODELS / model / "train_val.prototxt"
     result = run("deploy", train_val, tmp_path / "d.prototxt", f"--shape=data=5,3,{size},{size}")
-    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (result.code, result.out, result.lines) == (0, "", [f"Wrote {tmp_path / 'd.prototxt'}"])
     made, _ = read_net(tmp_path / "d.prototxt")
     assert kinds(made) == kinds(own)
     assert list(made.layer[0].input_param.shape[0].dim) == [5, 3, size, size]

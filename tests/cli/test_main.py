@@ -63,6 +63,18 @@ def test_each_command_has_help_and_an_underscore_form(run, name):
     assert run(name, "-h").out.split("\n", 1)[1] == result.out.split("\n", 1)[1]
 
 
+@pytest.mark.parametrize(
+    "name", [*module.COMMANDS, *(f"show {name}" for name in ("filters", "blobs", "batch", "confusion"))]
+)
+def test_each_option_is_explained(name):
+    command = module.cli
+    for word in name.split():
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), word)
+    for option in command.params:
+        assert isinstance(option, click.Argument) or option.help or option.hidden, option.name
+
+
 def test_near_misses(run):
     result = run("trian")
     assert result.code == 2
@@ -144,3 +156,31 @@ def test_an_error_of_megabytes_is_cut(fail):
     text = fail(DataError("x" * 5_000_000)).err
     assert len(text) < 21_000
     assert text.rstrip().endswith("x ... (5,000,000 characters)")
+
+
+# glog's own flags, which Caffe's tools take beside theirs, and the environment's name for one of them.
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "-logtostderr", "--logtostderr=1", "-alsologtostderr", "-noalsologtostderr", "--colorlogtostderr=true",
+        "-log_dir=logs", "-log_dir logs", "--stderrthreshold=0", "-v 1", "--minloglevel=0",
+    ],
+)  # fmt: skip
+def test_flags_of_glog_are_understood(run, project, flags):
+    result = run("time", "-model=net.prototxt", *flags.split(), "-iterations=1")
+    assert result.code == 0, result.err
+    assert "Performing Forward" in result.lines
+    assert sorted(os.listdir()) == ["net.prototxt", "solver.prototxt"]
+
+
+def test_less_is_said_when_glog_is_told_so(run, project, monkeypatch):
+    for command in (["time", "-model=net.prototxt", "-iterations=1"], ["train", "-solver=solver.prototxt"]):
+        assert run(*command, "--minloglevel=1").err == ""
+        assert run("time", "-model=no.prototxt", "--minloglevel", "3").err.startswith("error: Could not open")
+        monkeypatch.setenv("GLOG_minloglevel", "2")
+        assert run(*command).err == ""
+        assert "Performing Forward" in run("time", "-model=net.prototxt", "-iterations=1", "-minloglevel=0").lines
+        monkeypatch.delenv("GLOG_minloglevel")
+    assert "Optimization Done." in (project / "out" / "train.log").read_text()
+    result = run("time", "-model=net.prototxt", "-minloglevel=much")
+    assert (result.code, "--minloglevel takes 0 to 3; got 'much'." in result.err) == (2, True)

@@ -61,3 +61,20 @@ def test_the_table_has_medians_and_holds_products_against_the_machine():
         ("whole pass", "", "2.500", "2.500", "", "140.0", "28.0 %"),
         ("matrix product", "", "", "", "", "500.0", ""),
     ]
+
+
+def test_with_weights(run, project):
+    def initial_loss(*flags):
+        lines = run("time", "-model=net.prototxt", "-iterations=1", *flags).lines
+        return next(float(line.split(": ")[1]) for line in lines if line.startswith("Initial loss: "))
+
+    assert run("train", "-solver=solver.prototxt").code == 0
+    assert initial_loss("-weights", "out/tiny_iter_40.caffemodel") < initial_loss() / 2
+    result = run("time", "-model=net.prototxt", "-weights=no.caffemodel")
+    assert result.code == 1
+    assert "Could not open file no.caffemodel" in result.err
+
+
+def test_the_cpu_by_the_number_that_caffe_once_gave_it(run, project):
+    result = run("time", "-model", "net.prototxt", "-iterations", "1", "-gpu", "-1")
+    assert result.code == 0, result.err

@@ -223,6 +223,7 @@ def test_gpus_that_cannot_be_had(run, project, monkeypatch):
     result = run("train", "-solver=solver.prototxt", "-gpu=none")
     assert result.code == 2
     assert "-gpu takes a number, several with commas between, or all; got 'none'." in result.err
+    assert "-gpu 0 is the first GPU; leave -gpu out to compute on the CPU." in result.err
 
 
 def test_notes_on_what_does_not_act(run, project):

@@ -8,6 +8,7 @@ tables, the log of entries that are not in one yet (in Caffe's databases often a
 from __future__ import annotations
 
 import os
+import re
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from caffepy.proto.varint import read_varint
 __all__ = ["LeveldbSource"]
 
 _COMPARATOR = b"leveldb.BytewiseComparator"
+_MANIFEST = re.compile(r"MANIFEST-\d+", re.ASCII)
 _DELETED, _PUT = 0, 1
 # Fields of a manifest's records.
 _COMPARED, _LOG, _NEXT, _LAST, _POINTER, _REMOVED, _ADDED, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
@@ -157,7 +159,7 @@ class LeveldbSource(Source):
         try:
             with current.open("rb") as file:
                 name = file.read(64).decode("ascii", "backslashreplace").strip()
-            if not name.startswith("MANIFEST-") or "/" in name:
+            if not _MANIFEST.fullmatch(name):
                 raise ValueError(f"it names no manifest: {name!r}")
             size = (self._folder / name).stat().st_size
             if size > _MAX_LOG:

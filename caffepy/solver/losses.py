@@ -42,7 +42,7 @@ class Losses:
         self._passes.append((iteration, sub))
 
     def forget(self) -> None:
-        """Of the passes so far none counts."""
+        """None of the passes since the last `take` counts."""
         self._passes.clear()
 
     def take(self) -> list[tuple[int, int, float]]:

@@ -226,11 +226,9 @@ class Solver(ABC):
         """Make ``iterations`` updates, with the tests, displays and snapshots that fall between them."""
         param = self.param
         stop_iter = self.iter + iterations
+        self._settle()
+        self._leave_unfinished()
         self._losses.clear()
-        # Of an iteration that an error ended.
-        self._noted.forget()
-        self._done.clear()
-        self._sum = 0.0
         self._tell_what_is_apart()
         self._shown_at, self._shown_iter, self._waited = time.perf_counter(), self.iter, self.net.wait_seconds
         while self.iter < stop_iter and not self.stopping():
@@ -306,6 +304,11 @@ class Solver(ABC):
         """`_fetch`, and tell of the iterations that are done."""
         self._fetch()
         self._tell_done()
+
+    def _leave_unfinished(self) -> None:
+        """Let the losses of an iteration that an error ended not count in the one after it."""
+        self._done.clear()
+        self._sum = 0.0
 
     def _tell_done(self) -> None:
         """Tell of the iterations whose losses are known and whose updates are made, in order."""
@@ -435,6 +438,8 @@ class Solver(ABC):
             WeightsError: it cannot be read or does not fit.
         """
         files.restore(self, path)
+        self._noted.forget()
+        self._leave_unfinished()
 
     def history_blobs(self) -> Iterator[NDArray[Any]]:
         """The history in Caffe's order: for each array, one blob per learnable param, in its shape."""

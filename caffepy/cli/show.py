@@ -19,6 +19,7 @@ from caffepy.cli.options import (
     state_options,
     weights_options,
 )
+from caffepy.errors import did_you_mean
 
 if TYPE_CHECKING:
     from caffepy.drawing.panels import Panel
@@ -26,7 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("show")
+class _Pictures(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            ctx.fail(f"No such command '{name}'.{did_you_mean(name, known)} Commands: {', '.join(known)}.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group("show", cls=_Pictures)
 def command() -> None:
     """Draw what a net has learned, what it computes, what it is fed, or where it errs, as PNG, SVG or PDF."""
 
@@ -51,7 +63,7 @@ def show_filters(layers: str, weights: str, out: str | None, model: str | None, 
     others every channel is a tile, and every filter a row. 1 x 1 filters and other weights are drawn as a matrix.
     """
     from caffepy.drawing.weights import weights_panel
-    from caffepy.errors import WeightsError, did_you_mean
+    from caffepy.errors import WeightsError
     from caffepy.net.stored_arrays import open_arrays
 
     names = comma_list(layers)

@@ -18,6 +18,7 @@ __all__ = ["find_images", "visible"]
 
 # Values of pixels that are taken for such: noise leaves 0 to 255.
 _LOW, _HIGH = -96.0, 351.0
+_WHY = " And nothing feeds an Input layer here: give the train_val.prototxt."
 
 
 def find_images(net: Net) -> Entry:
@@ -27,7 +28,7 @@ def find_images(net: Net) -> Entry:
         DataError: there is none.
     """
     for entry in net.entries:
-        if not entry.bottom and entry.top and _is_image(entry.top[0].shape):
+        if not entry.bottom and entry.top and entry.layer.type != "Input" and _is_image(entry.top[0].shape):
             return entry
     found = ", ".join(
         f"'{name}' {blob.shape}" for entry in net.entries if not entry.bottom
@@ -35,7 +36,7 @@ def find_images(net: Net) -> Entry:
     )  # fmt: skip
     raise DataError(
         f"net '{net.name}': no data layer gives images (N, 1, H, W) or (N, 3, H, W) in this phase; found "
-        f"{found or 'no data layer'}."
+        f"{found or 'no data layer'}.{_WHY if net.inputs else ''}"
     )
 
 

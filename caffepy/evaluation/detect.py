@@ -77,7 +77,8 @@ def detect_by_flags(
         shape = detector.blobs[name].shape
         if 2 * context_pad >= min(shape[2:]):
             raise DataError(
-                f"context_pad {context_pad} on both sides leaves nothing of an input of {shape[2]} x {shape[3]}."
+                f"context_pad {context_pad} on both sides leaves nothing of an input of {shape[2]} x {shape[3]}. "
+                "Give a smaller --context-pad, or 0."
             )
         detector.transformer = image_transformer(detector, **flags.keywords(shape))
         detector.configure_crop(context_pad or None)

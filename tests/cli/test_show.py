@@ -147,7 +147,12 @@ def test_confusion_of_features(run, files):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["filtres"], 2, "No such command 'filtres'"),
+        (
+            ["filtres"],
+            2,
+            "No such command 'filtres'. Did you mean 'filters'? Commands: batch, blobs, confusion, filters.",
+        ),
+        (["weights"], 2, "No such command 'weights'. Commands: batch, blobs, confusion, filters."),
         (["filters", "conv", WEIGHTS], 1, "has no weights of a layer 'conv'. Did you mean 'conv"),
         (["filters", "conv1", WEIGHTS, "x.jpg"], 1, "pictures are png, svg, pdf"),
         (["blobs", "conv", "net.prototxt", WEIGHTS], 1, "The net has no blob or layer 'conv'. Did you mean 'conv"),
@@ -155,6 +160,7 @@ def test_confusion_of_features(run, files):
         (["blobs", "conv1", LENET / "deploy.prototxt", WEIGHTS], 1, "has an input, 'data', and no data of its own"),
         (["blobs", "conv1", LENET / "deploy.prototxt", WEIGHTS, "--image=x"], 1, "train_val.prototxt that the weights"),
         (["batch", LENET / "deploy.prototxt", "--phase", "TRIAN"], 2, "TRIAN"),
+        (["batch", LENET / "deploy.prototxt"], 1, "nothing feeds an Input layer here: give the train_val.prototxt"),
         (["confusion", "labels.txt"], 1, "expected the columns label and class1"),
     ],
 )

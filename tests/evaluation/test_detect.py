@@ -48,7 +48,7 @@ def test_as_detector(tmp_path, images, device, pad):
     assert found.kind == "score"
     with pytest.raises(
         DataError,
-        match="context_pad 6 on both sides leaves nothing of an input of 12 x 12. Give a smaller --context-pad, or 0.",
+        match=r"6 on both sides leaves nothing of an input of 12 x 12\. Give a smaller --context-pad, or 0\.",
     ):
         detect_by_flags(windows, str(tmp_path / "deploy.prototxt"), [], flags, backend=device, context_pad=6)
 

@@ -147,23 +147,35 @@ def net_graph(
     net.CopyFrom(param)
     upgrade_net(net, Lines.unknown())
     graph = Graph(net.name)
-    #: By blob, the box that holds who made it last.
-    makers: dict[str, int] = {}
+    #: By blob, the boxes that hold who made it last: two where one is for TRAIN and one for TEST.
+    makers: dict[str, list[int]] = {}
+    phases: list[set[int]] = []
     for layer in net.layer:
         if phase is not None and not included(layer, net_state(phase)):
             continue
         rows = _rows(layer, display_lrm)
         in_place = len(layer.bottom) == 1 and list(layer.top) == list(layer.bottom)
-        if in_place and layer.bottom[0] in makers:
-            graph.boxes[makers[layer.bottom[0]]].rows.append(Row(f"{layer.name}: {settings(layer)}", kind(layer.type)))
+        if in_place and len(makers.get(layer.bottom[0], ())) == 1:
+            graph.boxes[makers[layer.bottom[0]][0]].rows.append(
+                Row(f"{layer.name}: {settings(layer)}", kind(layer.type))
+            )
             continue
         number = len(graph.boxes)
         graph.boxes.append(Box(rows))
+        phases.append(_phases(layer))
         for blob in dict.fromkeys(layer.bottom):
-            if blob in makers:
-                graph.edges.append(Edge(makers[blob], number, blob, _shape_text((shapes or {}).get(blob))))
-        makers.update(dict.fromkeys(layer.top, number))
+            text = _shape_text((shapes or {}).get(blob))
+            sources = [maker for maker in makers.get(blob, ()) if phases[maker] & phases[number]]
+            graph.edges += [Edge(source, number, blob, text) for source in sources]
+        for blob in layer.top:
+            makers[blob] = [maker for maker in makers.get(blob, ()) if phases[maker] - phases[number]] + [number]
     return graph
+
+
+def _phases(layer: caffe_pb2.LayerParameter) -> set[int]:
+    both = {int(caffe_pb2.TRAIN), int(caffe_pb2.TEST)}
+    # One that a stage or level asks for may be in either.
+    return {phase for phase in both if included(layer, net_state(phase))} or both
 
 
 def _rows(layer: caffe_pb2.LayerParameter, display_lrm: bool) -> list[Row]:

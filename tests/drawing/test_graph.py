@@ -63,6 +63,22 @@ def test_one_phase():
         graph(both, phase=caffe.TRAIN)
 
 
+def test_layers_of_two_phases_make_a_blob():
+    text = """
+layer { name: "train" type: "DummyData" top: "x" top: "y" include { phase: TRAIN } }
+layer { name: "test" type: "DummyData" top: "x" top: "y" include { phase: TEST } }
+layer { name: "relu" type: "ReLU" bottom: "x" top: "x" }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "y" top: "a" include { phase: TEST } }
+"""
+    made = graph(text)
+    assert [box[0] for box in names(made)] == ["train", "test", "relu", "ip", "accuracy"]
+    assert [(edge.source, edge.target, edge.blob) for edge in made.edges] == [
+        (0, 2, "x"), (1, 2, "x"), (2, 3, "x"), (3, 4, "ip"), (1, 4, "y"),
+    ]  # fmt: skip
+    assert names(graph(text, phase=caffe.TEST))[0] == ["test", "DummyData", "relu: ReLU"]
+
+
 def test_shapes_and_rates():
     shapes = blob_shapes(parse_net(NET)[0])
     assert shapes["c"] == (2, 4, 7, 7)

@@ -87,7 +87,7 @@ _MODULES = {
     "SolverParameter.net": "caffepy/solver/nets.py",
     "SolverParameter.net_param": "caffepy/solver/nets.py",
     "SolverParameter.power": "caffepy/solver/lr_policy.py",
-    "SolverParameter.regularization_type": "caffepy/solver/sgd.py",
+    "SolverParameter.regularization_type": "caffepy/solver/solver.py",
     "SolverParameter.rms_decay": "caffepy/solver/rmsprop.py",
     "SolverParameter.snapshot_diff": "caffepy/solver/snapshot.py",
     "SolverParameter.snapshot_format": "caffepy/solver/snapshot.py",
@@ -100,7 +100,7 @@ _MODULES = {
     "SolverParameter.train_net": "caffepy/solver/nets.py",
     "SolverParameter.train_net_param": "caffepy/solver/nets.py",
     "SolverParameter.train_state": "caffepy/solver/nets.py",
-    "SolverParameter.weight_decay": "caffepy/solver/sgd.py",
+    "SolverParameter.weight_decay": "caffepy/solver/solver.py",
     "SolverState": "caffepy/solver/snapshot.py",
 }
 

@@ -75,6 +75,11 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] == "help":
+            args = [*args[1:2], "--help"]
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
         name = args[0].replace("_", "-")
         if _known(name) is None and not name.startswith("-"):
             hint = did_you_mean(name, [*COMMANDS, *ALIASES])

@@ -44,6 +44,12 @@ def test_help(run, flag):
         assert f"  {name} " in result.out
 
 
+def test_help_as_a_word(run):
+    assert run("help") == run("--help")
+    assert run("help", "time") == run("time", "--help")
+    assert run("help", "tim").code == 2
+
+
 def test_no_command_is_help(run):
     result = run()
     assert result.code == 2

@@ -210,11 +210,19 @@ def _is_file(path: Path) -> bool:
 
 
 def latest_state(prefix: str) -> str | None:
-    """The state of ``prefix`` with the most iterations whose weights are there, or None."""
+    """The state of ``prefix`` with the most iterations whose weights are there, or None.
+
+    Raises:
+        SolverError: the folder cannot be read.
+    """
     folder = Path(prefix).parent
     pattern = re.compile(re.escape(Path(prefix).name) + r"_iter_(\d+)\.solverstate(\.h5)?")
     found = []
-    for entry in folder.iterdir() if folder.is_dir() else ():
+    try:
+        entries = list(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise SolverError(f"Cannot look for the latest state in {folder.absolute()}: {reason(error)}.") from error
+    for entry in entries:
         match = pattern.fullmatch(entry.name)
         if match and _renamed(entry, ".solverstate", ".caffemodel").exists():
             found.append((int(match[1]), str(entry)))

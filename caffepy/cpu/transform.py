@@ -1,4 +1,4 @@
-"""Mirror, subtract the mean and scale: one pass from the pixels of a batch to the floats of its blob."""
+"""Mirror, subtract the mean and scale: from pixels, as they were decoded, to the floats of a blob."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffepy.backend import Array, Backend
-from caffepy.cpu._jit import kernel
+from caffepy.cpu._pixels import planes, planes_image_mean, words, words_image_mean
 from caffepy.errors import BackendError
 
 if TYPE_CHECKING:
@@ -69,153 +69,76 @@ class Transform:
         Raises:
             BackendError: shapes that do not fit, or a mean image that ends before the crop does.
         """
-        images, channels, height, width = out.shape
-        if x.shape != out.shape and (x.shape != (images, height, width) or channels != 3):
+        if x.shape != out.shape and (x.shape != (len(out), *out.shape[2:]) or out.shape[1] != 3):
             raise BackendError(f"pixels of shape {x.shape} do not fill {out.shape}")
-        kernels: tuple[Any, Any]
-        args: tuple[Any, ...]
-        mean = self._image_mean
-        if mean is None:
-            if self._channel_mean.size not in (1, channels):
-                raise BackendError(f"{self._channel_mean.size} mean values for {channels} channels")
-            offset = np.broadcast_to(self._channel_mean, (images, channels)) - (0 if shift is None else shift)
-            kernels, args = (_words, _planes), (offset.astype(np.float32),)
-        else:
-            inside = len(mean) == channels and all(
-                (off >= 0).all() and (off <= size - part).all()
-                for off, size, part in zip((h_off, w_off), mean.shape[1:], (height, width), strict=True)
-            )
-            if not inside:
-                raise BackendError(f"the mean is {mean.shape}: crops of {channels} x {height} x {width} leave it")
-            shifts = np.zeros((images, channels), np.float32) if shift is None else shift
-            kernels, args = (_words_image_mean, _planes_image_mean), (h_off, w_off, mean, shifts)
-        run: Callable[..., None] = kernels[x.ndim == 4]
-        self._workers.run(images, lambda first, last, worker: run(first, last, x, mirror, *args, self._scale, out))
+
+        def some(first: int, last: int, worker: int) -> None:
+            for n in range(first, last):
+                self._image(x[n], (0, 0), (h_off[n], w_off[n]), mirror[n], None if shift is None else shift[n], out[n])
+
+        self._workers.run(len(out), some)
+
+    @property
+    def finish(self) -> Callable[..., None] | None:
+        """``finish(image, h_off, w_off, mirror, shift, out)``: `forward` for one image, by the thread that decoded it.
+
+        What a thread has just written it need not fetch again. Several threads may call it at once. ``image`` is all of
+        the image, (C, H, W) uint8 or float32, or (H, W) uint32 as in `forward`; the crop begins in it at row ``h_off``
+        and column ``w_off``; ``shift`` is (C,) or None; ``out``, (C, h, w), C-contiguous, is overwritten.
+
+        Raises BackendError where the image or a mean image ends before the crop does, or channels do not fit.
+        """
+        return self._finish
 
     def wait(self) -> None:
         """Until the x of the last `forward` may be overwritten: it may already."""
 
+    def _finish(
+        self,
+        image: NDArray[Any],
+        h_off: int,
+        w_off: int,
+        mirror: bool,
+        shift: NDArray[np.float32] | None,
+        out: Array,
+    ) -> None:
+        channels, height, width = out.shape
+        rows, columns = image.shape[-2:]
+        inside = 0 <= h_off <= rows - height and 0 <= w_off <= columns - width
+        if not inside or image.shape[:-2] not in ((), (channels,)) or (image.ndim == 2 and channels != 3):
+            raise BackendError(f"an image of shape {image.shape} does not fill {out.shape} from ({h_off}, {w_off}) on")
+        place = h_off, w_off
+        self._image(image, place, place, mirror, shift, out)
 
-# An unsigned index cannot be negative, so numba adds no test for wrapping round and the mirrored loops vectorise too.
-@kernel
-def _planes(
-    first: int,
-    last: int,
-    x: NDArray[Any],
-    mirror: NDArray[np.bool_],
-    offset: NDArray[np.float32],
-    scale: np.float32,
-    out: Array,
-) -> None:
-    _, channels, height, width = out.shape
-    end = np.uintp(width - 1)
-    for n in range(first, last):
-        for c in range(channels):
-            less = offset[n, c]
-            for i in range(height):
-                row = x[n, c, i]
-                if mirror[n]:
-                    for j in range(width):
-                        out[n, c, i, j] = (np.float32(row[end - np.uintp(j)]) - less) * scale
-                else:
-                    for j in range(width):
-                        out[n, c, i, j] = (np.float32(row[j]) - less) * scale
-
-
-@kernel
-def _planes_image_mean(
-    first: int,
-    last: int,
-    x: NDArray[Any],
-    mirror: NDArray[np.bool_],
-    h_off: NDArray[np.int64],
-    w_off: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    shift: NDArray[np.float32],
-    scale: np.float32,
-    out: Array,
-) -> None:
-    _, channels, height, width = out.shape
-    end = np.uintp(width - 1)
-    for n in range(first, last):
-        for c in range(channels):
-            more = shift[n, c]
-            for i in range(height):
-                row = x[n, c, i]
-                less = mean[c, h_off[n] + i, w_off[n] : w_off[n] + width]
-                if mirror[n]:
-                    for j in range(width):
-                        k = end - np.uintp(j)
-                        out[n, c, i, j] = (np.float32(row[k]) - less[k] + more) * scale
-                else:
-                    for j in range(width):
-                        out[n, c, i, j] = (np.float32(row[j]) - less[j] + more) * scale
-
-
-@kernel
-def _turn(row: NDArray[np.uint32], turned: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """The row in mirrored order: read once forwards, where three planes would each read it backwards."""
-    end = np.uintp(row.size - 1)
-    for j in range(row.size):
-        turned[end - np.uintp(j)] = row[j]
-    return turned
-
-
-@kernel
-def _words(
-    first: int,
-    last: int,
-    x: NDArray[np.uint32],
-    mirror: NDArray[np.bool_],
-    offset: NDArray[np.float32],
-    scale: np.float32,
-    out: Array,
-) -> None:
-    _, _, height, width = out.shape
-    turned = np.empty(width, np.uint32)
-    for n in range(first, last):
-        for i in range(height):
-            row = x[n, i]
-            if mirror[n]:
-                row = _turn(row, turned)
-            for c in range(3):
-                bits = np.uint32(16 - 8 * c)
-                less = offset[n, c]
-                for j in range(width):
-                    level = np.int32((row[j] >> bits) & np.uint32(255))
-                    out[n, c, i, j] = (np.float32(level) - less) * scale
-
-
-@kernel
-def _words_image_mean(
-    first: int,
-    last: int,
-    x: NDArray[np.uint32],
-    mirror: NDArray[np.bool_],
-    h_off: NDArray[np.int64],
-    w_off: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    shift: NDArray[np.float32],
-    scale: np.float32,
-    out: Array,
-) -> None:
-    _, _, height, width = out.shape
-    end = np.uintp(width - 1)
-    turned = np.empty(width, np.uint32)
-    for n in range(first, last):
-        for i in range(height):
-            row = x[n, i]
-            if mirror[n]:
-                row = _turn(row, turned)
-            for c in range(3):
-                bits = np.uint32(16 - 8 * c)
-                less = mean[c, h_off[n] + i, w_off[n] : w_off[n] + width]
-                more = shift[n, c]
-                if mirror[n]:
-                    for j in range(width):
-                        level = np.int32((row[j] >> bits) & np.uint32(255))
-                        out[n, c, i, j] = (np.float32(level) - less[end - np.uintp(j)] + more) * scale
-                else:
-                    for j in range(width):
-                        level = np.int32((row[j] >> bits) & np.uint32(255))
-                        out[n, c, i, j] = (np.float32(level) - less[j] + more) * scale
+    def _image(
+        self,
+        x: NDArray[Any],
+        place: tuple[int, int],
+        of_mean: tuple[int, int],
+        mirror: bool,
+        shift: NDArray[np.float32] | None,
+        out: Array,
+    ) -> None:
+        """The crop of ``x`` from ``place`` on, less the mean image from ``of_mean`` on."""
+        channels, height, width = out.shape
+        if not x.flags.c_contiguous:
+            # Kernels read whole vectors of what lies side by side.
+            x = np.ascontiguousarray(x[..., place[0] : place[0] + height, place[1] : place[1] + width])
+            place = 0, 0
+        mean = self._image_mean
+        if mean is None:
+            if self._channel_mean.size not in (1, channels):
+                raise BackendError(f"{self._channel_mean.size} mean values for {channels} channels")
+            offset = self._channel_mean if shift is None else self._channel_mean - shift
+            if offset.size < channels:
+                offset = np.full(channels, offset[0])
+            (words if x.ndim == 2 else planes)(x, *place, mirror, offset, self._scale, out)
+            return
+        fits = all(
+            0 <= off <= size - part for off, size, part in zip(of_mean, mean.shape[1:], (height, width), strict=True)
+        )
+        if len(mean) != channels or not fits:
+            raise BackendError(f"the mean is {mean.shape}: crops of {channels} x {height} x {width} leave it")
+        shift = np.zeros(channels, np.float32) if shift is None else shift
+        less = words_image_mean if x.ndim == 2 else planes_image_mean
+        less(x, *place, mirror, mean, *of_mean, shift, self._scale, out)

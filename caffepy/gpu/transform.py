@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -103,6 +104,11 @@ class Transform:
             _KERNELS[x.dtype.name], x.size, pixels, batch, where, numbers, self._image_mean, self._scale, out
         )
         self._upload.done()
+
+    @property
+    def finish(self) -> Callable[..., None] | None:
+        """None: threads that decode images do not finish them, so that bytes go to the device and not floats."""
+        return None
 
     def wait(self) -> None:
         """Until the x of the last `forward` may be overwritten."""

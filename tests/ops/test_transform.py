@@ -58,6 +58,50 @@ def test_definition(kind, mean, dtype):
             np.testing.assert_allclose(out[n], expected, rtol=0, atol=near)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["words", "bytes", "gray", "six channels", "floats"])
+@pytest.mark.parametrize("mean", ["none", "value", "values", "image"])
+def test_one_image_finished_by_itself(kind, mean, dtype):
+    x, images = batch(kind)
+    channels, height, width = images.shape[1], H - 4, W - 9
+    rng = np.random.default_rng(0)
+    means = {
+        "none": None,
+        "value": np.array([117.3], np.float32),
+        "values": rng.uniform(90, 130, channels).astype(np.float32),
+        "image": rng.uniform(0, 255, (channels, H, W)).astype(np.float32),
+    }
+    shift = rng.normal(0, 12, channels).astype(np.float32)
+    op, out = make(means[mean], 0.017, dtype), np.empty((channels, height, width), dtype)
+    # Bytes of a record can only be read, and not all images lie in one piece.
+    still, spread = x[1].copy(), np.repeat(x[1], 2, axis=-1)[..., ::2]
+    still.flags.writeable = False
+    for image in (x[1], still, spread):
+        for row, column in ((0, 0), (4, 9), (3, 2)):
+            for mirror, noise in ((False, None), (True, None), (True, shift)):
+                out.fill(np.nan)
+                op.finish(image, row, column, mirror, noise, out)
+                crop = images[1][:, row : row + height, column : column + width]
+                expected = transform(crop, row, column, mirror, means[mean], 0.017, noise)
+                np.testing.assert_allclose(out, expected, rtol=0, atol=0 if noise is None else 2e-6)
+
+
+def test_an_image_that_the_crop_leaves_is_refused():
+    x, images = batch("words")
+    out = np.empty((3, H - 1, W - 1), np.float32)
+    for row, column in ((-1, 0), (0, -1), (2, 0), (0, 2)):
+        for image in (x[0], images[0]):
+            with pytest.raises(BackendError, match=r"does not fill \(3, 8, 20\) from \("):
+                make().finish(image, row, column, False, None, out)
+    for image in (images[0][:2], images[:1], x[0][:, :5]):
+        with pytest.raises(BackendError, match=r"does not fill \(3, 8, 20\) from \(0, 0\) on"):
+            make().finish(image, 0, 0, False, None, out)
+    with pytest.raises(BackendError, match=r"an image of shape \(9, 21\) does not fill \(1, 8, 20\)"):
+        make().finish(x[0], 0, 0, False, None, out[:1])
+    with pytest.raises(BackendError, match=r"the mean is .*leave it"):
+        make(np.zeros((3, H - 1, W - 1), np.float32)).finish(x[0], 1, 0, False, None, out)
+
+
 def test_threads_change_no_bit():
     x, crops = batch("words")
     one, many = np.empty(crops.shape, np.float32), np.empty(crops.shape, np.float32)

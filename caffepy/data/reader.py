@@ -7,10 +7,10 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from caffepy.data.bad_records import BadRecords, too_many
 from caffepy.data.datum import Image, size_text
@@ -22,12 +22,28 @@ from caffepy.data.transform import Transform
 from caffepy.errors import DataError
 from caffepy.host import cores
 
-__all__ = ["Allocate", "Batch", "RecordReader", "ordinary_memory"]
+__all__ = ["Allocate", "Batch", "Finish", "RecordReader", "ordinary_memory"]
 
 logger = logging.getLogger("caffepy")
 
 #: Makes the array of a batch from its shape and dtype.
 Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], NDArray[Any]]
+
+
+class Finish(Protocol):
+    """Mirrors and transforms the crop of one image: the ``finish`` of a backend's ``Transform``."""
+
+    def __call__(
+        self,
+        image: NDArray[Any],
+        h_off: int,
+        w_off: int,
+        mirror: bool,
+        shift: NDArray[np.float32] | None,
+        out: NDArray[Any],
+        /,
+    ) -> None: ...
+
 
 # Caffe counts elements in an int.
 _MAX_COUNT = 2**31 - 1
@@ -35,21 +51,24 @@ _MAX_COUNT = 2**31 - 1
 
 @dataclass
 class Batch:
-    """Crops of N records as they were decoded; mirroring and arithmetic are left to the backend's ``Transform``.
+    """Crops of N records, finished, or as they were decoded and left to the backend's ``Transform``.
 
     Attributes:
-        pixels: (N, C, h, w), uint8 or float32; or (N, h, w) uint32, words of colour (see `caffepy.data.pixels.words`).
+        pixels: (N, C, h, w): what a blob is to hold where the batch is ``finished``, else uint8 or float32; or
+            (N, h, w) uint32, words of colour (see `caffepy.data.pixels.words`).
         others: by position, crops (C, h, w) that ``pixels`` cannot hold: floats among bytes.
         h_off, w_off: (N,), where in its image each crop lies.
         mirror: (N,), which are to be mirrored.
         shift: (N, C), the colour noise, or None.
         label: (N,) float32.
         records: (N,), which of the database they are.
+        finished: whether they were mirrored and transformed by the threads that decoded them.
     """
 
     pixels: NDArray[Any]
     label: NDArray[np.float32]
     records: NDArray[np.int64]
+    finished: bool = False
     others: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     h_off: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     w_off: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -104,6 +123,8 @@ class RecordReader:
         threads: how many threads decode; as many as there are cores unless given.
         max_bad_records: how many records may be passed over.
         allocate: makes the array of a batch from its shape and dtype; ordinary memory unless given.
+        finish: called for each image by the thread that decoded it; None leaves the crops as they were decoded.
+        dtype: of what ``finish`` writes.
 
     Raises:
         DataError: the first record cannot be read or does not fit the transform.
@@ -123,6 +144,8 @@ class RecordReader:
         threads: int | None = None,
         max_bad_records: int = 0,
         allocate: Allocate | None = None,
+        finish: Finish | None = None,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.where = transform.where
         if batch_size < 1:
@@ -131,15 +154,16 @@ class RecordReader:
         order = Order(len(images), seed, layer_name, rand_skip=rand_skip, shuffle=shuffle)
         #: How many there are to go through.
         self.records: int | None = len(images)
-        filler = self._filler = _Filler(images, transform, order, batch_size, max_bad_records, make)
+        filler = self._filler = _Filler(images, transform, order, batch_size, max_bad_records, make, finish, dtype)
         #: (N, C, h, w), from the first record.
         self.shape = (batch_size, *transform.output_shape(filler.image_shape))
         #: Of data and labels.
         self.shapes = (self.shape, (batch_size,))
-        #: Bytes of a batch.
-        self.batch_bytes = math.prod(filler.pixels_shape(self.shape)) * filler.dtype.itemsize
         #: How many batches there are at most, the one in use included.
         self.depth = max(1, prefetch)
+        batch_bytes = math.prod(filler.pixels_shape(self.shape)) * filler.dtype.itemsize
+        #: Bytes of all batches, but of a finished one in use, where the blob itself lies.
+        self.held_bytes = (self.depth - (finish is not None)) * batch_bytes
         self._bad = BadRecords(max_bad_records)
         shape = self.shape
         self._prefetcher = Prefetcher(
@@ -192,6 +216,8 @@ class _Filler:
         batch_size: int,
         max_bad_records: int,
         allocate: Allocate,
+        finish: Finish | None,
+        dtype: DTypeLike,
     ) -> None:
         self.images = images
         self.transform = transform
@@ -199,6 +225,7 @@ class _Filler:
         self.batch_size = batch_size
         self.max_bad_records = max_bad_records
         self.allocate = allocate
+        self.finish = finish
         self.follows_size = not transform.crop_size and (batch_size == 1 or not max_bad_records)
         # Of the first record, as Caffe takes it; empty until that is read.
         self.image_shape: tuple[int, ...] = ()
@@ -206,7 +233,9 @@ class _Filler:
         self.image_shape = first.image.array.shape
         #: Of the pixels in batches.
         self.dtype = first.image.array.dtype
-        if first.image.encoded and self.image_shape[0] == 3 and sys.byteorder == "little":
+        if finish is not None:
+            self.dtype = np.dtype(dtype)
+        elif first.image.encoded and self.image_shape[0] == 3 and sys.byteorder == "little":
             self.dtype = np.dtype(np.uint32)
         if transform.color and not first.image.encoded:
             logger.warning(
@@ -223,7 +252,7 @@ class _Filler:
         """A batch (N, C, h, w) to fill."""
         count = shape[0]
         pixels = self.allocate(self.pixels_shape(shape), self.dtype)
-        return Batch(pixels, np.empty(count, np.float32), np.empty(count, np.int64))
+        return Batch(pixels, np.empty(count, np.float32), np.empty(count, np.int64), self.finish is not None)
 
     def prepare(self, batch: Batch, step: int) -> None:
         """Draw for all records of a batch at once."""
@@ -264,10 +293,28 @@ class _Filler:
         if array.shape != batch._image_shape:
             placed = self.transform.place(batch._words[position], *array.shape[1:])
             batch.h_off[position], batch.w_off[position] = placed.h_off, placed.w_off
-        _store(array, int(batch.h_off[position]), int(batch.w_off[position]), batch, position)
+        self._put(array, int(batch.h_off[position]), int(batch.w_off[position]), batch, position)
         batch.label[position] = found.image.label
         batch.records[position] = found.record
         batch._bad[position] = found.passed_over
+
+    def _put(self, image: NDArray[Any], h_off: int, w_off: int, batch: Batch, position: int) -> None:
+        """Bring the crop of ``image`` (C, H, W) to its place."""
+        out, packed = batch.pixels[position], words(image)
+        if self.finish is not None:
+            mirror, shift = bool(batch.mirror[position]), None if batch.shift is None else batch.shift[position]
+            self.finish(image if packed is None else packed, h_off, w_off, mirror, shift, out)
+            return
+        height, width = out.shape[-2:]
+        crop = np.s_[..., h_off : h_off + height, w_off : w_off + width]
+        if image.dtype == np.float32 and out.dtype != np.float32:
+            batch.others[position] = image[crop].copy()
+        elif out.ndim == 3:
+            out[...] = image[crop]
+        elif packed is not None:
+            out[...] = packed[crop]
+        else:
+            planes(out)[...] = image[crop]
 
     def _good_record(self, record: int, batch_shape: tuple[int, ...]) -> _Found:
         """The first good one from ``record`` on that fits a batch; an empty ``batch_shape`` is a batch without any."""
@@ -309,21 +356,6 @@ class _Filler:
                 f"{size_text(shape)}, the first record {size_text(first)}. {hint}"
             )
         self.transform.check(shape, f"{name} of '{self.images.path}'")
-
-
-def _store(image: NDArray[Any], h_off: int, w_off: int, batch: Batch, position: int) -> None:
-    """Copy the crop of ``image`` (C, H, W) to its place."""
-    out = batch.pixels[position]
-    height, width = out.shape[-2:]
-    crop = np.s_[..., h_off : h_off + height, w_off : w_off + width]
-    if image.dtype == np.float32 and out.dtype != np.float32:
-        batch.others[position] = image[crop].copy()
-    elif out.ndim == 3:
-        out[...] = image[crop]
-    elif (packed := words(image)) is not None:
-        out[...] = packed[crop]
-    else:
-        planes(out)[...] = image[crop]
 
 
 def ordinary_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

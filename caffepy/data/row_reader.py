@@ -54,8 +54,8 @@ class RowReader:
         self.records: int | None = len(rows)
         #: How many batches there are at most, the one in use included.
         self.depth = _DEPTH
-        #: Bytes of a batch.
-        self.batch_bytes = rows.dtype.itemsize * sum(math.prod(shape) for shape in self.shapes)
+        #: Bytes of all batches.
+        self.held_bytes = self.depth * rows.dtype.itemsize * sum(math.prod(shape) for shape in self.shapes)
         self._rows = rows
         self._where = where
         shapes, dtype = self.shapes, rows.dtype

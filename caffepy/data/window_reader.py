@@ -215,8 +215,8 @@ class WindowReader:
         self.shapes = ((size, 3, crop, crop), (size,))
         #: How many batches there are at most, the one in use included.
         self.depth = max(1, prefetch)
-        #: Bytes of a batch.
-        self.batch_bytes = 4 * math.prod(self.shapes[0])
+        #: Bytes of all batches.
+        self.held_bytes = self.depth * 4 * math.prod(self.shapes[0])
         self._bad = BadRecords(max_bad_records)
         filler = _Filler(file, images, settings, Stream(seed, layer_name, "window"), where, max_bad_records)
         shape = self.shapes[0]

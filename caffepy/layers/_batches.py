@@ -28,7 +28,7 @@ class Batches(Protocol):
     @property
     def depth(self) -> int: ...
     @property
-    def batch_bytes(self) -> int: ...
+    def held_bytes(self) -> int: ...
     @property
     def records(self) -> int | None: ...
     @property
@@ -63,9 +63,7 @@ class BatchLayer(Layer):
             self.resources.callback(self.reader.close)
             for blob, shape in zip(top, self.reader.shapes, strict=False):
                 blob.reshape(*shape)
-            self.take_host_memory(
-                self.reader.depth * self.reader.batch_bytes, f"{self.reader.depth} batches made ahead"
-            )
+            self.take_host_memory(self.reader.held_bytes, f"{self.reader.depth} batches made ahead")
         except BaseException:
             self.close()
             raise

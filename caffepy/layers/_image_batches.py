@@ -7,6 +7,7 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from caffepy.backend import Array
 from caffepy.blob import Blob
 from caffepy.data.images import Images
 from caffepy.data.reader import Batch, RecordReader
@@ -17,7 +18,11 @@ __all__ = ["ImageBatchLayer"]
 
 
 class ImageBatchLayer(BatchLayer):
-    """Batches of images, cropped by the threads that decode them, and transformed on their way into the top."""
+    """Batches of images, cropped by the threads that decode them.
+
+    The same threads transform them where the backend's ``Transform`` can ``finish`` single images; the top then lies
+    where the batch does. Otherwise they are transformed on their way into the top.
+    """
 
     @abstractmethod
     def open(self) -> RecordReader:
@@ -31,7 +36,7 @@ class ImageBatchLayer(BatchLayer):
         self.images, self.transform = images, transform
         #: Which images the last pass showed, by number.
         self.shown: NDArray[np.int64] = np.empty(0, np.int64)
-        self.uploads[0] = self.ops.Transform(self.backend, transform.mean, transform.scale)
+        op = self.uploads[0] = self.ops.Transform(self.backend, transform.mean, transform.scale)
         return RecordReader(
             images,
             transform,
@@ -44,17 +49,25 @@ class ImageBatchLayer(BatchLayer):
             threads=options.threads or None,
             max_bad_records=options.max_bad_records,
             allocate=self.batch_memory(),
+            finish=op.finish,
+            dtype=self.backend.dtype,
         )
 
     def show(self, batch: Batch, top: list[Blob]) -> None:
         self.shown = batch.records
         top[0].reshape(*batch.shape)
-        pixels, out = self.uploads[0], top[0].data
+        if batch.finished:
+            top[0].place(data=batch.pixels.reshape(-1))
+        else:
+            self._transform(batch, top[0].data)
+        if len(top) > 1:
+            self.put(batch.label, top, 1)
+
+    def _transform(self, batch: Batch, out: Array) -> None:
+        pixels = self.uploads[0]
         pixels.plan(batch.pixels.shape)
         pixels.forward(batch.pixels, batch.h_off, batch.w_off, batch.mirror, batch.shift, out)
         for position, crop in batch.others.items():
             one = slice(position, position + 1)
             shift = None if batch.shift is None else batch.shift[one]
             pixels.forward(crop[None], batch.h_off[one], batch.w_off[one], batch.mirror[one], shift, out[one])
-        if len(top) > 1:
-            self.put(batch.label, top, 1)

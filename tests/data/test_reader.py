@@ -18,6 +18,7 @@ from caffepy.data.pixels import planes, words
 from caffepy.data.reader import RecordReader
 from caffepy.data.source import open_source
 from caffepy.data.transform import Transform
+from caffepy.devices import get_backend
 from caffepy.errors import DataError
 from caffepy.proto import caffe_pb2
 from caffepy.random import Stream
@@ -225,7 +226,7 @@ def test_memory_of_batches_may_be_given(make_reader, ten):
     for step in range(5):
         reader.get(step)
     assert shapes == [((4, 2, 6, 5), np.uint8)] * 2
-    assert reader.batch_bytes == 4 * 2 * 6 * 5
+    assert reader.held_bytes == 2 * 4 * 2 * 6 * 5
     reader = make_reader(ten[0], crop_size=3)
     reader.start(0)
     assert reader.get(0).shape == reader.shape == (4, 2, 3, 3)
@@ -440,6 +441,42 @@ def test_a_batch_holds_what_its_first_record_is_and_others_too(make_reader, make
             top, left = (height - 30) // 2, (width - 30) // 2
             whole = expected[name] if name != "jpeg" else decode(values[name].SerializeToString(), b"").array
             assert np.array_equal(made, whole[:, top : top + 30, left : left + 30])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("first", ["raw", "float", "png", "jpeg", "gray"])
+def test_finished_by_the_threads_that_decode(make_reader, make_lmdb, smooth_jpeg, first, dtype):
+    """To the bit what a layer makes of the crops, whatever kinds of records there are beside the first."""
+    floating = caffe_pb2.Datum(channels=3, height=40, width=50)
+    floating.float_data.extend((noise_image((3, 40, 50), 3) / np.float32(7)).ravel().tolist())
+    values = {
+        "jpeg": encode(smooth_jpeg, 0),
+        "gray": encode(noise_image((1, 40, 50), 4), 1, "png"),
+        "png": encode(noise_image((3, 33, 41), 5), 2, "png"),
+        "raw": raw_datum(noise_image((3, 40, 50), 2), 3),
+        "float": floating,
+    }
+    path = make_lmdb([values[first], *(value for name, value in values.items() if name != first)])
+    settings = {"crop_size": 30, "mirror": True, "force_color": True, "mean_value": [104, 117, 123], "scale": 0.017}
+    backend = get_backend("cpu", dtype)
+    op = backend.ops.Transform(backend, np.float32([104, 117, 123]), 0.017)
+    for noise in (None, ColourNoise(np.float32([[3, 1, 2], [0, 2, 1], [1, 1, 4]]), np.float32([9, 5, 2]), 0.7)):
+        plain = make_reader(path, phase=TRAIN, colour_noise=noise, batch_size=5, **settings)
+        reader = make_reader(
+            path, phase=TRAIN, colour_noise=noise, batch_size=5, finish=op.finish, dtype=dtype, threads=3, **settings
+        )
+        assert reader.shape == (5, 3, 30, 30)
+        # The one in use is the top's own memory.
+        assert reader.held_bytes == 3 * 5 * 3 * 30 * 30 * np.dtype(dtype).itemsize
+        for step in range(6):
+            batch, crops = reader.get(step), plain.get(step)
+            assert batch.finished
+            assert not crops.finished
+            assert not batch.others
+            assert batch.pixels.dtype == dtype
+            expected = floats(plain, crops)
+            np.testing.assert_allclose(batch.pixels, expected, rtol=0, atol=0 if noise is None else 2e-6)
+            assert np.array_equal(batch.label, crops.label)
 
 
 def test_decoded_images_are_taken_word_by_word(smooth_jpeg):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import lmdb
 import numpy as np
@@ -41,14 +42,31 @@ def database(tmp_path):
     return tmp_path / "images"
 
 
-def net(backend, database, fields="", more="", phase=caffe_pb2.TEST, tops=2, dtype="float32", seed=2, **options):
+def net(
+    backend,
+    database,
+    fields="",
+    more="",
+    phase=caffe_pb2.TEST,
+    tops=2,
+    dtype="float32",
+    seed=2,
+    readers="",
+    share_memory=False,
+    **options,
+):
     names = ['top: "data"', 'top: "label"'][:tops]
     fields = fields if "batch_size" in fields else f"batch_size: 3 {fields}"
     fields = fields if "backend" in fields else f"backend: LMDB {fields}"
     text = f"""layer {{ name: "d" type: "Data" {" ".join(names)} {more}
-        data_param {{ source: "{database}" {fields} }} }}"""
+        data_param {{ source: "{database}" {fields} }} }} {readers}"""
     return Net(
-        parse_net(text, "n.prototxt"), phase, get_backend(backend, dtype), seed=seed, data=DataOptions(**options)
+        parse_net(text, "n.prototxt"),
+        phase,
+        get_backend(backend, dtype),
+        seed=seed,
+        share_memory=share_memory,
+        data=DataOptions(**options),
     )
 
 
@@ -204,6 +222,55 @@ def test_a_batch_is_given_back_only_after_it_was_copied(backend, database, monke
     monkeypatch.setattr(layer.reader, "get", lambda step: events.append("get") or get(step))
     made.forward()
     assert events == ["wait", "wait", "get"]
+
+
+READERS = """
+    layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }
+    layer { name: "rows" type: "Reshape" bottom: "data" top: "rows" reshape_param { shape { dim: -1 dim: 5 } } }
+    layer { name: "twice" type: "Power" bottom: "data" top: "twice" power_param { scale: 2 } }
+"""
+
+
+def test_all_that_read_the_top_see_the_batch_of_the_pass(backend, database):
+    """The top may lie elsewhere in each pass, and what shares its memory with it."""
+    for options in ({}, {"share_memory": True}):
+        with net(backend, database, readers=READERS, threads=2, **options) as made:
+            host = made.backend.to_host
+            for step in range(7):
+                made.forward()
+                expected = IMAGES[np.arange(3 * step, 3 * step + 3) % COUNT]
+                for name, factor in (("flat", 1), ("rows", 1), ("twice", 2), ("data", 1)):
+                    if options and name == "data":
+                        continue
+                    values = host(made.blobs[name].data).reshape(expected.shape)
+                    assert (values == factor * expected.astype(np.float32)).all()
+
+
+def test_the_top_stays_as_it_is_until_the_next_pass(backend, database):
+    """However far ahead the threads are; what a caller writes into it stays too."""
+    made = net(backend, database, readers=READERS, fields="batch_size: 3 prefetch: 2", threads=3)
+    for step in range(4):
+        made.forward()
+        time.sleep(0.05)
+        order = np.arange(3 * step, 3 * step + 3) % COUNT
+        assert (made.backend.to_host(made.blobs["data"].data) == IMAGES[order]).all()
+        made.blobs["data"].data[...] = step
+        made.forward(start="twice")
+        assert (made.backend.to_host(made.blobs["twice"].data) == 2 * step).all()
+    made.close()
+    assert (made.backend.to_host(made.blobs["data"].data) == 3).all()
+
+
+def test_a_top_is_the_memory_of_its_batch_on_the_cpu(database):
+    with net("cpu", database, threads=1) as made:
+        reader = made.layers[0].reader
+        get, batches = reader.get, []
+        reader.get = lambda step: batches.append(get(step)) or batches[-1]
+        for _ in range(4):
+            made.forward()
+            assert np.shares_memory(made.blobs["data"].data, batches[-1].pixels)
+        # One batch is counted as the top.
+        assert reader.held_bytes == 3 * made.blobs["data"].data.nbytes
 
 
 def test_close_ends_threads_and_reading(backend, database):

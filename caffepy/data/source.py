@@ -73,7 +73,7 @@ def open_source(path: str | os.PathLike[str], backend: str = "LMDB", *, readahea
         if backend == "LMDB":
             raise DataError(
                 f"database '{text}' is a LevelDB, not an LMDB (it has CURRENT and MANIFEST files). "
-                "Write 'backend: LEVELDB' in its data_param."
+                "Write 'backend: LEVELDB' in the layer's data_param; of a command, '--backend leveldb'."
             )
         from caffepy.data.leveldb_source import LeveldbSource
 
@@ -81,8 +81,8 @@ def open_source(path: str | os.PathLike[str], backend: str = "LMDB", *, readahea
     if backend == "LEVELDB":
         if kind == "LMDB":
             raise DataError(
-                f"database '{text}' is an LMDB, but the layer reads a LevelDB. "
-                "Write 'backend: LMDB' in its data_param; LEVELDB is what Caffe takes when no backend is given."
+                f"database '{text}' is an LMDB, not a LevelDB. Write 'backend: LMDB' in the layer's data_param, as "
+                "Caffe takes LEVELDB where none is given; of a command, '--backend lmdb'."
             )
         raise DataError(f"'{text}' is no LevelDB: {_contents(where)}")
     file = where / "data.mdb" if where.is_dir() else where

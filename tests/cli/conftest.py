@@ -41,8 +41,9 @@ class Result(NamedTuple):
 
     @property
     def lines(self):
-        """The lines of stderr without their heads; those on how nets are built are left out."""
-        told = (line for line in self.err.splitlines() if " net.cpp:" not in line)
+        """The lines of stderr without their heads; those on how nets are built, or kernels compiled, are left out."""
+        apart = re.compile(r" net\.cpp:|\] Compil(ing|ed \d+) kernels ")
+        told = (line for line in self.err.splitlines() if not apart.search(line))
         return [re.sub(r"^[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ", "", line) for line in told]
 
 

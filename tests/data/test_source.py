@@ -115,7 +115,7 @@ def test_an_incomplete_leveldb(tmp_path):
 
 
 def test_lmdb_given_as_leveldb_says_what_to_write(make_lmdb):
-    with pytest.raises(DataError, match="Write 'backend: LMDB' in its data_param"):
+    with pytest.raises(DataError, match=r"is an LMDB, not a LevelDB\. Write 'backend: LMDB' .* '--backend lmdb'"):
         open_source(make_lmdb([b"value"]), "LEVELDB")
 
 

@@ -289,7 +289,7 @@ def test_close_ends_threads_and_reading(backend, database):
     ("fields", "more", "match"),
     [
         ("batch_size: 0", "", r"batch_size must be positive \(Check failed: batch_size > 0\)"),
-        ("backend: LEVELDB", "", r"layer 'd' \(Data\): .*is an LMDB, but the layer reads a LevelDB"),
+        ("backend: LEVELDB", "", r"layer 'd' \(Data\): .*is an LMDB, not a LevelDB\. Write 'backend: LMDB'"),
         ("", "transform_param { crop_size: 6 }", r"layer 'd'.*Check failed: datum_width >= crop_size \(5 vs\. 6\)"),
         ("", "transform_param { force_gray: true force_color: true }", "layer 'd': cannot set both force_color"),
         (

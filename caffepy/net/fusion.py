@@ -119,7 +119,7 @@ def _chain(entries: list[Entry], number: int, forward_only: bool) -> _Chain | No
     """What the layer of that number does beside its own; None where it is no convolution, or does nothing more."""
     entry = entries[number]
     layer = entry.layer
-    if not isinstance(layer, Convolution) or len(entry.top) != 1 or layer.channel_axis != 1:
+    if type(layer) is not Convolution or len(entry.top) != 1 or layer.channel_axis != 1:
         return None
     conv = layer.convs[0]
     if not isinstance(conv, _Conv):
@@ -131,7 +131,8 @@ def _chain(entries: list[Entry], number: int, forward_only: bool) -> _Chain | No
     for next_entry in entries[number + 1 :]:
         if len(next_entry.bottom) != 1 or next_entry.bottom[0] is not entry.top[0] or next_entry.top != entry.top:
             break
-        if not _joins(next_entry, forward_only):
+        # What is made from one of these classes may compute something else.
+        if type(next_entry.layer) not in (BatchNorm, Scale, ReLU) or not _joins(next_entry, forward_only):
             break
         # In this order, and each once at most.
         match next_entry.layer:

@@ -7,6 +7,9 @@ import pytest
 from google.protobuf import text_format
 
 from caffepy.devices import get_backend
+from caffepy.layer import _registry
+from caffepy.layers.convolution import Convolution
+from caffepy.layers.relu import ReLU
 from caffepy.net import Net
 from caffepy.proto import caffe_pb2
 from tests.a_gpu import BACKENDS
@@ -224,3 +227,26 @@ def test_a_second_relu_and_a_second_convolution(make):
     text += other + "kernel_size: 3 weight_filler { type: 'xavier' } } } "
     text += RELU.replace("'relu'", "'last'").replace("'y'", "'z'")
     assert joined(make(text)) == ["relu", "last"]
+
+
+def test_a_class_made_from_one_of_them_keeps_its_own_forward(make, monkeypatch):
+    class Doubled(ReLU):
+        def forward(self, bottom, top):
+            super().forward(bottom, top)
+            top[0].data[...] *= 2
+
+    class Negative(Convolution):
+        def forward(self, bottom, top):
+            super().forward(bottom, top)
+            top[0].data[...] *= -1
+
+    monkeypatch.setitem(_registry, "Doubled", Doubled)
+    monkeypatch.setitem(_registry, "Negative", Negative)
+    text = INPUT % (2, 9, 9) + conv(CONVOLUTIONS["3x3"]) + RELU
+    built_in, doubled, negative = (
+        net.backend.to_host(net.forward()["y"])
+        for net in map(make, (text, text.replace("'ReLU'", "'Doubled'"), text.replace("'Convolution'", "'Negative'")))
+    )
+    np.testing.assert_allclose(doubled, 2 * built_in, rtol=1e-6)
+    assert (negative >= 0).all()
+    assert (negative[built_in > 0] == 0).all()

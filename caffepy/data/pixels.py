@@ -45,17 +45,17 @@ _pointer_of.argtypes = [ctypes.py_object, ctypes.c_char_p]
 def pixels(image: pillow.Image) -> NDArray[np.uint8]:
     """The pixels of a loaded image of mode L, RGB, RGBA or CMYK, (H, W, C) with Pillow's order of channels; read only.
 
-    RGB pixels lie four bytes apart, as Pillow keeps them.
+    RGB pixels lie four bytes apart, as Pillow keeps them, in an array of words; see `words`.
     """
     channels = _CHANNELS[image.mode]
     width, height = image.size
-    packed = _shared(image, height * width * (1 if channels == 1 else 4))
+    packed = _shared(image, height * width * (1 if channels == 1 else 4), np.uint32 if channels == 3 else np.uint8)
     if packed is None:
         return np.asarray(image).reshape(height, width, channels)
-    return packed.reshape(height, width, -1)[:, :, :channels]
+    return packed.view(np.uint8).reshape(height, width, -1)[:, :, :channels]
 
 
-def _shared(image: Any, size: int) -> NDArray[np.uint8] | None:
+def _shared(image: Any, size: int, kind: type[np.uint8 | np.uint32]) -> NDArray[Any] | None:
     """Pillow's own memory of ``size`` bytes, or None where it cannot be had in one piece."""
     try:
         _, capsule = image.__arrow_c_array__()
@@ -68,7 +68,7 @@ def _shared(image: Any, size: int) -> NDArray[np.uint8] | None:
         return None
     memory = (ctypes.c_uint8 * size).from_address(leaf.buffers[1])
     memory.owner = capsule  # type: ignore[attr-defined]
-    view: NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8)
+    view: NDArray[Any] = np.frombuffer(memoryview(memory), kind)
     view.flags.writeable = False
     return view
 
@@ -76,26 +76,16 @@ def _shared(image: Any, size: int) -> NDArray[np.uint8] | None:
 def words(image: NDArray[Any]) -> NDArray[np.uint32] | None:
     """The colour image (3, H, W), blue first, as one word (H, W) a pixel, red in the low byte, where it lies so.
 
-    That is how Pillow keeps it, and rows of words are copied ten times as fast as three planes of bytes.
+    That is how Pillow keeps it, and rows of words are copied ten times as fast as three planes of bytes. Only
+    `pixels` makes bytes of an array of words, three of each four: in reverse they are blue, green and red.
     """
     base = image.base
-    if image.ndim != 3 or not isinstance(base, np.ndarray):
+    if image.ndim != 3 or not isinstance(base, np.ndarray) or base.dtype != np.uint32 or sys.byteorder != "little":
         return None
-    channels, height, width = image.shape
-    if (
-        channels == 3
-        and image.strides == (-1, 4 * width, 4)
-        and base.shape == (4 * height * width,)
-        and base.strides == (1,)
-        and sys.byteorder == "little"
-        and _address(image) - _address(base) == 2
-    ):
-        return base.view(np.uint32).reshape(height, width)
-    return None
-
-
-def _address(array: NDArray[Any]) -> int:
-    return int(array.__array_interface__["data"][0])
+    height, width = image.shape[-2:]
+    if base.size != height * width or image.shape != (3, height, width) or image.strides != (-1, 4 * width, 4):
+        return None
+    return base.reshape(height, width)
 
 
 def planes(words: NDArray[np.uint32]) -> NDArray[np.uint8]:

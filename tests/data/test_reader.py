@@ -483,8 +483,21 @@ def test_decoded_images_are_taken_word_by_word(smooth_jpeg):
     image = decode_image(smooth_jpeg, "")
     assert np.array_equal(planes(words(image)), image)
     assert words(np.ascontiguousarray(image)) is None
-    # The same strides, but one byte on: as words the colours would be others.
-    for first, packed in ((slice(2, None, -1), True), (slice(None, 0, -1), False)):
-        view = np.zeros(13 * 17 * 4, np.uint8).reshape(13, 17, 4)[:, :, first].transpose(2, 0, 1)
+    assert words(image[:, 1:]) is None
+    assert words(image[::-1]) is None
+    assert words(image[:2]) is None
+    # The same strides, but bytes of who knows what order.
+    for memory in (np.zeros(13 * 17 * 4, np.uint8), np.zeros(13 * 17, np.int32)):
+        view = memory.view(np.uint8).reshape(13, 17, 4)[:, :, :0:-1].transpose(2, 0, 1)
         assert view.strides == (-1, 4 * 17, 4)
-        assert (words(view) is not None) == packed
+        assert words(view) is None
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("RGBA", "PNG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("P", "PNG")])
+def test_of_other_images_only_palettes_become_words(mode, kind):
+    from PIL import Image
+
+    image = decode_image(file_bytes(Image.fromarray(noise_image((13, 17, 3), 9)).convert(mode), kind), "")
+    assert (words(image) is not None) == (mode == "P")
+    if mode == "P":
+        assert np.array_equal(planes(words(image)), image)

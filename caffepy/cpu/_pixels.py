@@ -78,7 +78,8 @@ def _level(word: np.uint32, bits: int) -> np.float32:
     return np.float32(np.int32((word >> np.uint32(bits)) & np.uint32(255)))
 
 
-# A word is read once for its three floats: three passes over it take a fifth longer, mirrored ones a third.
+# A word is read once for its three floats. Of an image in the cache three passes took 1.27 times as long, and
+# 1.13 times where two threads wrote at once.
 @kernel
 def words(
     x: NDArray[np.uint32],

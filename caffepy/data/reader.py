@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -28,22 +28,9 @@ logger = logging.getLogger("caffepy")
 
 #: Makes the array of a batch from its shape and dtype.
 Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], NDArray[Any]]
-
-
-class Finish(Protocol):
-    """Mirrors and transforms the crop of one image: the ``finish`` of a backend's ``Transform``."""
-
-    def __call__(
-        self,
-        image: NDArray[Any],
-        h_off: int,
-        w_off: int,
-        mirror: bool,
-        shift: NDArray[np.float32] | None,
-        out: NDArray[Any],
-        /,
-    ) -> None: ...
-
+#: Mirrors and transforms the crop of one image: ``finish(image, h_off, w_off, mirror, shift, out)`` of a backend's
+#: ``Transform``.
+Finish = Callable[[NDArray[Any], int, int, bool, "NDArray[np.float32] | None", NDArray[Any]], None]
 
 # Caffe counts elements in an int.
 _MAX_COUNT = 2**31 - 1
